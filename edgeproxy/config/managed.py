@@ -1,0 +1,58 @@
+"""CloudFront's managed policies, usable by name (with or without the prefix `Managed-`).
+
+CloudFront Developer Guide, "Use managed cache policies" and "Use managed origin request policies".
+"""
+
+from edgeproxy.core.forwarding import OriginRequestPolicy
+from edgeproxy.core.freshness import TtlPolicy
+from edgeproxy.core.key import KeyPolicy, Pick, Selection
+from edgeproxy.core.storing import CachePolicy
+
+_ALL = Selection(Pick.ALL)
+_YEAR_S = 31_536_000.0
+_DAY_S = 86_400.0
+
+
+def _only(*names: str) -> Selection:
+    return Selection(Pick.ONLY, frozenset(names))
+
+
+_ORIGIN_CONTROLLED = _only("host", "origin", "x-http-method-override", "x-http-method", "x-method-override")
+
+CACHE_POLICIES: dict[str, CachePolicy] = {
+    policy.name: policy
+    for policy in (
+        CachePolicy(
+            TtlPolicy(1, _DAY_S, _YEAR_S), KeyPolicy(gzip=True, brotli=True), name="CachingOptimized"
+        ),
+        CachePolicy(TtlPolicy(1, _DAY_S, _YEAR_S), name="CachingOptimizedForUncompressedObjects"),
+        CachePolicy(TtlPolicy(0, 0, 0), name="CachingDisabled"),
+        CachePolicy(
+            TtlPolicy(0, 0, _YEAR_S),
+            KeyPolicy(headers=_ORIGIN_CONTROLLED, cookies=_ALL, gzip=True, brotli=True),
+            name="UseOriginCacheControlHeaders",
+        ),
+        CachePolicy(
+            TtlPolicy(0, 0, _YEAR_S),
+            KeyPolicy(query=_ALL, headers=_ORIGIN_CONTROLLED, cookies=_ALL, gzip=True, brotli=True),
+            name="UseOriginCacheControlHeaders-QueryStrings",
+        ),
+    )
+}
+
+ORIGIN_REQUEST_POLICIES: dict[str, OriginRequestPolicy] = {
+    policy.name: policy
+    for policy in (
+        OriginRequestPolicy(_ALL, _ALL, _ALL, name="AllViewer"),
+        OriginRequestPolicy(
+            Selection(Pick.EXCEPT, frozenset({"host"})), _ALL, _ALL, name="AllViewerExceptHostHeader"
+        ),
+        OriginRequestPolicy(_only("origin"), name="CORS-CustomOrigin"),
+        OriginRequestPolicy(
+            _only("origin", "access-control-request-headers", "access-control-request-method"),
+            name="CORS-S3Origin",
+        ),
+        OriginRequestPolicy(_only("host"), name="HostHeaderOnly"),
+        OriginRequestPolicy(_only("user-agent", "referer"), name="UserAgentRefererHeaders"),
+    )
+}

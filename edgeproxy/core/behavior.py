@@ -1,0 +1,47 @@
+"""Cache behaviours: which one a request falls to, and whether it is let in.
+
+CloudFront Developer Guide, "Cache behavior settings".
+"""
+
+from dataclasses import dataclass
+
+from edgeproxy.core.errors import RequestError
+from edgeproxy.core.forwarding import OriginRequestPolicy
+from edgeproxy.core.message import Request
+from edgeproxy.core.paths import Pattern, collapsed
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.storing import CachePolicy
+
+METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE")
+CACHEABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Behavior:
+    """What happens to requests whose path matches. `target` names an origin or an origin group."""
+
+    pattern: Pattern
+    target: str
+    cache: CachePolicy
+    origin_request: OriginRequestPolicy
+    allowed_methods: frozenset[str]
+    cached_methods: frozenset[str]
+
+
+def behavior_for(path: str, behaviors: tuple[Behavior, ...]) -> Behavior:
+    """The first behaviour, in the order listed, whose pattern matches; the last one is the default."""
+    matched = collapsed(path)
+    return next((b for b in behaviors if b.pattern.matches(matched)), behaviors[-1])
+
+
+def admit(request: Request, behavior: Behavior, *, has_body: bool) -> None:
+    """Raise `RequestError` for what the behaviour does not let in: CloudFront answers 403 to both."""
+    if request.method not in METHODS:
+        raise RequestError(Reason.METHOD_UNKNOWN, f"method {request.method} is not known here", status=501)
+    if request.method not in behavior.allowed_methods:
+        allowed = ", ".join(m for m in METHODS if m in behavior.allowed_methods)
+        message = f"method {request.method} is not allowed for this path, want one of {allowed}"
+        raise RequestError(Reason.METHOD_NOT_ALLOWED, message, status=403)
+    if has_body and request.method in ("GET", "HEAD"):
+        message = f"a {request.method} request must not have a body"
+        raise RequestError(Reason.BODY_NOT_ALLOWED, message, status=403)

@@ -1,0 +1,149 @@
+"""A viewer's request as an origin gets it.
+
+CloudFront Developer Guide, "Request and response behavior for custom origins" and "Controlling
+origin requests"; RFC 9110 §7.6, RFC 8586 (CDN-Loop).
+"""
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from typing import TypeAlias
+
+from edgeproxy.core.key import (
+    KeyPolicy,
+    Pick,
+    Selection,
+    accept_encoding,
+    selected_cookies,
+    selected_query,
+)
+from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.validation import CONDITIONAL
+
+Networks: TypeAlias = tuple[str, ...]
+
+# What a viewer may not tell an origin about where the request came from, unless it is trusted.
+CLAIMS = frozenset(
+    "forwarded x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-prefix"
+    " x-real-ip x-client-ip true-client-ip cf-connecting-ip".split()
+)
+_ALWAYS_DROPPED = frozenset(
+    "expect x-edge-request-id host via cdn-loop x-amz-cf-id accept-encoding cookie".split()
+)
+# Forwarded without being listed: they carry the message itself.
+_OF_THE_MESSAGE = (
+    frozenset(
+        "cache-control pragma content-length content-type content-md5 content-encoding content-digest"
+        " repr-digest date range origin".split()
+    )
+    | CONDITIONAL
+)
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRequestPolicy:
+    """CloudFront's origin request policy: what is sent to the origin beyond the cache key."""
+
+    headers: Selection = Selection()
+    cookies: Selection = Selection()
+    query: Selection = Selection()
+    name: str = ""
+
+
+def forwarded(
+    request: Request, key: KeyPolicy, policy: OriginRequestPolicy, *, via: str, loop_id: str
+) -> Request:
+    """The request for the origin: what the key holds, what the message needs, what `policy` adds.
+
+    `Authorization` goes along on reads only where a policy lists it (or takes all), on writes always.
+    `Host` is left empty unless a policy asks for the viewer's: the origin fills in its own name.
+    """
+    wants_host = "host" in key.headers.names or policy.headers.takes("host")
+    fields = [
+        (name, value)
+        for name, value in request.headers.end_to_end()
+        if _is_forwarded(name.lower(), request.method, key, policy)
+    ]
+    coding = _coding(request, key, policy)
+    if coding is not None:
+        fields.append(("Accept-Encoding", coding))
+    cookies = _merged_cookies(request, key, policy)
+    if cookies:
+        fields.append(("Cookie", cookies))
+    if request.viewer:
+        before = request.headers.get("x-forwarded-for")
+        fields = [field for field in fields if field[0].lower() != "x-forwarded-for"]
+        fields.append(("X-Forwarded-For", f"{before}, {request.viewer}" if before else request.viewer))
+    passed_via, passed_loop = request.headers.get("via"), request.headers.get("cdn-loop")
+    fields.append(("Via", f"{passed_via}, {via}" if passed_via else via))
+    fields.append(("CDN-Loop", f"{passed_loop}, {loop_id}" if passed_loop else loop_id))
+    return replace(
+        request,
+        headers=Headers(fields),
+        host=request.host if wants_host else "",
+        query=_merged_query(request, key, policy),
+    )
+
+
+def _is_forwarded(name: str, method: str, key: KeyPolicy, policy: OriginRequestPolicy) -> bool:
+    if name in _ALWAYS_DROPPED:
+        return False
+    if name in CLAIMS or name in _OF_THE_MESSAGE or name in key.headers.names or policy.headers.takes(name):
+        return True
+    return name == "authorization" and method not in _READS
+
+
+def _coding(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str | None:
+    if key.gzip or key.brotli:
+        return accept_encoding(request.headers, key)
+    if "accept-encoding" in key.headers.names or policy.headers.takes("accept-encoding"):
+        return request.headers.get("accept-encoding")
+    return None
+
+
+def _merged_query(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str:
+    if policy.query.pick is Pick.NONE:
+        return selected_query(request.query, key.query)
+    if Pick.ALL in (key.query.pick, policy.query.pick):
+        return request.query
+    parameters = (p for p in request.query.split("&") if p)
+    return "&".join(
+        p for p in parameters if any(s.takes(p.partition("=")[0]) for s in (key.query, policy.query))
+    )
+
+
+def _merged_cookies(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str:
+    pairs = {
+        pair
+        for selection in (key.cookies, policy.cookies)
+        for pair in selected_cookies(request.headers, selection).split("; ")
+        if pair
+    }
+    return "; ".join(sorted(pairs))
+
+
+def without_claims(headers: Headers) -> Headers:
+    """Fields of a viewer that is not a trusted proxy."""
+    return headers.without(CLAIMS)
+
+
+def is_trusted(viewer: str, networks: Networks) -> bool:
+    """Whether forwarding fields of this peer are believed."""
+    if not networks:
+        return False
+    try:
+        address = ip_address(viewer)
+    except ValueError:
+        return False
+    return any(address in ip_network(network) for network in networks)
+
+
+def unconditional(request: Request) -> Request:
+    """The same request for the whole representation: what a cache asks to have something to store."""
+    return replace(request, headers=request.headers.without(CONDITIONAL | {"range"}))
+
+
+def is_loop(request: Request, loop_id: str) -> bool:
+    """Whether this request was sent by ourselves.  RFC 8586."""
+    passed = request.headers.get("cdn-loop")
+    return passed is not None and loop_id in (part.split(";")[0].strip() for part in passed.split(","))

@@ -1,0 +1,81 @@
+"""How long a response may be served, and how old it is.
+
+RFC 9111 §4.2; CloudFront Developer Guide, "Managing how long content stays in the cache".
+"""
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from edgeproxy.core.directives import MAX_SECONDS, cache_control
+from edgeproxy.core.message import Head
+
+
+@dataclass(frozen=True, slots=True)
+class TtlPolicy:
+    """A cache policy's TTLs in seconds. All three 0 = caching is off."""
+
+    min_s: float = 0
+    default_s: float = 0
+    max_s: float = 31_536_000
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is ever cached (CloudFront's CachingDisabled)."""
+        return self.min_s == self.default_s == self.max_s == 0
+
+
+def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
+    """Seconds, counted from its generation, for which the response is fresh; 0 = not at all.
+
+    CloudFront's TTL table: `s-maxage` before `max-age` before `Expires`, held between min and max
+    TTL; the default TTL where the origin says none of them; and with a min TTL above 0 also
+    `no-cache`, `no-store` and `private` are kept that long.  RFC 9111 §4.2.1.
+    """
+    control = cache_control(head.headers)
+    if control.no_store or control.private or control.no_cache:
+        return policy.min_s
+    stated = control.s_maxage if control.s_maxage is not None else control.max_age
+    if stated is None:
+        expires = head.headers.get("expires")
+        if expires is None:
+            return max(policy.min_s, policy.default_s)
+        return _clamped(_until(expires, head.headers.get("date"), now), policy)
+    return _clamped(stated, policy)
+
+
+def _clamped(seconds: float, policy: TtlPolicy) -> float:
+    return max(policy.min_s, min(seconds, policy.max_s))
+
+
+def _until(expires: str, date: str | None, now: float) -> float:
+    """Expires less Date (or less `now`); an Expires that is no date, such as "0", is in the past (§5.3)."""
+    end = http_date(expires)
+    if end is None:
+        return 0
+    start = http_date(date) if date is not None else None
+    return max(0.0, end - (now if start is None else start))
+
+
+def http_date(text: str) -> float | None:
+    """POSIX seconds of an HTTP-date in any of its three forms, None if it is none.  RFC 9110 §5.6.7."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def age_on_arrival(head: Head, requested_at: float, received_at: float) -> float:
+    """Seconds the response had aged when it was received, never negative.
+
+    The received `Age` and the time the fetch took both count; so does a `Date` in the past.
+    RFC 9111 §4.2.3.
+    """
+    value = head.headers.get("age")
+    stated = 0
+    if value is not None:
+        first = value.split(",")[0].strip()
+        stated = min(int(first), MAX_SECONDS) if first.isascii() and first.isdigit() else 0
+    date = head.headers.get("date")
+    made = http_date(date) if date is not None else None
+    apparent = max(0.0, received_at - made) if made is not None else 0.0
+    return max(apparent, stated + max(0.0, received_at - requested_at))

@@ -1,0 +1,112 @@
+"""Requests, response heads and their fields.  RFC 9110 §5-§7."""
+
+from collections.abc import AsyncIterable, Iterable, Iterator
+from dataclasses import dataclass
+
+# Fields that speak of one connection only, RFC 9110 §7.6.1; the last three are older habits.
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
+    " transfer-encoding upgrade http2-settings".split()
+)
+SECRET_FIELDS = frozenset("authorization proxy-authorization cookie set-cookie x-amz-security-token".split())
+
+
+class Headers:
+    """Fields in the order they came; names compare without case; immutable.  RFC 9110 §5.
+
+    `repr` hides the values of fields that carry secrets.
+    """
+
+    __slots__ = ("_index", "pairs")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
+        self._index: dict[str, str] | None = None
+
+    def get(self, name: str) -> str | None:
+        """The value of `name` (lower case), several lines joined by ", " (RFC 9110 §5.3), or None."""
+        if self._index is None:
+            index: dict[str, str] = {}
+            for field, value in self.pairs:
+                lower = field.lower()
+                index[lower] = f"{index[lower]}, {value}" if lower in index else value
+            self._index = index
+        return self._index.get(name)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every line of `name` (lower case) by itself."""
+        return tuple(value for field, value in self.pairs if field.lower() == name)
+
+    def without(self, names: Iterable[str]) -> "Headers":
+        """These fields less `names` (lower case)."""
+        dropped = frozenset(names)
+        return Headers(pair for pair in self.pairs if pair[0].lower() not in dropped)
+
+    def having(self, *fields: tuple[str, str]) -> "Headers":
+        """These fields with each of `fields` in place of all lines of the same name."""
+        replaced = {name.lower() for name, _ in fields}
+        return Headers((*(pair for pair in self.pairs if pair[0].lower() not in replaced), *fields))
+
+    def end_to_end(self) -> "Headers":
+        """Without hop-by-hop fields and those that `Connection` lists.  RFC 9110 §7.6.1."""
+        listed = self.get("connection")
+        if listed is None:
+            return self.without(HOP_BY_HOP)
+        return self.without(HOP_BY_HOP | {name.strip().lower() for name in listed.split(",")})
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.pairs == other.pairs
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}: {'***' if name.lower() in SECRET_FIELDS else value}" for name, value in self.pairs)
+        return f"Headers({', '.join(shown)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a viewer asks, or what an origin is asked.
+
+    `path` begins with "/" and is in the normal form of `paths.normalise`; `query` is as received,
+    without "?"; `body` is None where the message has none.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Headers = Headers()
+    host: str = ""
+    scheme: str = "http"
+    viewer: str = ""
+    """Address of the viewer, for `X-Forwarded-For`; empty for requests of our own."""
+    body: AsyncIterable[bytes] | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query as they stand in a request line.  RFC 9112 §3.2.1."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and fields of a response."""
+
+    status: int
+    headers: Headers = Headers()
+
+    @property
+    def length(self) -> int | None:
+        """The body's length in bytes as `Content-Length` has it; None if absent or nonsense."""
+        value = self.headers.get("content-length")
+        return int(value) if value is not None and value.isascii() and value.isdigit() else None

@@ -1,0 +1,74 @@
+"""One word for every "no". The word reaches the log line, `Cache-Status`, the counters and `explain`."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was not done. A value is one token (RFC 9110 §5.6.2), so it fits any header."""
+
+    # The viewer's request is refused.
+    BAD_REQUEST = "bad-request"
+    BAD_HOST = "bad-host"
+    BAD_PATH = "bad-path"
+    URI_TOO_LONG = "uri-too-long"
+    HEAD_TOO_LARGE = "head-too-large"
+    METHOD_UNKNOWN = "method-unknown"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    BODY_NOT_ALLOWED = "body-not-allowed"
+    BODY_TOO_LARGE = "body-too-large"
+    UPGRADE_NOT_SUPPORTED = "upgrade-not-supported"
+    LOOP = "loop"
+
+    # An origin failed.
+    ORIGIN_UNREACHABLE = "origin-unreachable"
+    ORIGIN_UNRESOLVED = "origin-unresolved"
+    ORIGIN_TLS = "origin-tls"
+    ORIGIN_TIMEOUT = "origin-timeout"
+    ORIGIN_BAD_REPLY = "origin-bad-reply"
+    ORIGIN_CUT = "origin-cut"
+    ORIGIN_STATUS = "origin-status"
+    S3_CREDENTIALS = "s3-credentials"
+    S3_NO_CREDENTIALS = "s3-no-credentials"
+    S3_NO_BUCKET = "s3-no-bucket"
+    S3_REGION = "s3-region"
+
+    # The answer is not stored in the cache.
+    CACHING_DISABLED = "caching-disabled"
+    METHOD_NOT_CACHED = "method-not-cached"
+    STATUS_NOT_CACHED = "status-not-cached"
+    NO_STORE = "no-store"
+    PRIVATE = "private"
+    AUTHORIZATION = "authorization"
+    SET_COOKIE = "set-cookie"
+    VARY_STAR = "vary-star"
+    PARTIAL = "partial"
+    NO_LIFETIME = "no-lifetime"
+    TOO_LARGE = "too-large"
+    NO_ROOM = "no-room"
+    LENGTH_UNKNOWN = "length-unknown"
+
+    # A stored response cannot be used as it is.
+    STALE = "stale"
+    NO_CACHE = "no-cache"
+
+    # The bucket is not filled.
+    NO_BACKFILL = "no-backfill"
+    NO_RULE = "no-rule"
+    NOT_FAILED_OVER = "not-failed-over"
+    PRIMARY_NOT_S3 = "primary-not-s3"
+    PRIMARY_STATUS = "primary-status"
+    SOURCE_STATUS = "source-status"
+    QUERY_IN_KEY = "query-in-key"
+    VARIES = "varies"
+    BAD_KEY = "bad-key"
+    QUEUE_FULL = "queue-full"
+    QUEUED_ALREADY = "queued-already"
+    DRAINING = "draining"
+    EXISTS = "exists"
+    LENGTH_MISMATCH = "length-mismatch"
+    DIGEST_MISMATCH = "digest-mismatch"
+    WRITE_FAILED = "write-failed"
+
+    # Something of ours broke.
+    INTERNAL = "internal"
+    VIEWER_LEFT = "viewer-left"

@@ -1,0 +1,40 @@
+"""Which origin next, and when to try again.
+
+CloudFront Developer Guide, "Optimizing high availability with CloudFront origin failover".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeproxy.core.reason import Reason
+
+# "CloudFront fails over to the secondary origin only when the HTTP method of the viewer request is
+# GET, HEAD, or OPTIONS."
+FAILOVER_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FAILOVER_STATUSES = frozenset({400, 403, 404, 416, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one origin did: a status, or the reason why there was none (then `status` is what it counts as)."""
+
+    origin: str
+    status: int
+    reason: Reason | None = None
+
+    def __str__(self) -> str:
+        return f"{self.origin}={self.reason or self.status}"
+
+
+def fails_over(method: str, attempt: Attempt, failover_on: frozenset[int]) -> bool:
+    """Whether the secondary is tried after `attempt` at the primary."""
+    return method in FAILOVER_METHODS and attempt.status in failover_on
+
+
+def backoff_s(failures: int, base_s: float, cap_s: float, random: Callable[[], float]) -> float:
+    """Seconds to wait after `failures` failures (from 1): exponential with full jitter.
+
+    `random` gives numbers in [0, 1). Never below a tenth of the step, so that a retry is never at once.
+    """
+    step = min(cap_s, base_s * 2.0 ** min(failures - 1, 32))
+    return step * (0.1 + 0.9 * random())

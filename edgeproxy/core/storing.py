@@ -1,0 +1,95 @@
+"""May a response be stored, and what is kept of it.  RFC 9111 §3."""
+
+from dataclasses import dataclass
+
+from edgeproxy.core.directives import cache_control
+from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, lifetime
+from edgeproxy.core.key import KeyPolicy, Pick, variant, vary_names
+from edgeproxy.core.message import Head, Request
+from edgeproxy.core.reason import Reason
+
+# Final statuses stored by the TTL table. Errors are cached by rules of their own (CloudFront's
+# error caching), partial content is not combined.
+CACHED_STATUSES = frozenset({200, 203, 204, 300, 301, 302})
+# "307/308 are cached only with a Cache-Control header", CloudFront Developer Guide, "HTTP 3xx".
+CACHED_IF_STATED = frozenset({307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """CloudFront's cache policy: how long, and under which key."""
+
+    ttl: TtlPolicy = TtlPolicy()
+    key: KeyPolicy = KeyPolicy()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored response less its body. Times are POSIX seconds."""
+
+    head: Head
+    lifetime_s: float
+    age_at_arrival_s: float
+    received_at: float
+    vary: tuple[str, ...] = ()
+    variant: tuple[str | None, ...] = ()
+
+    def age(self, now: float) -> float:
+        """Seconds since the origin made it; a clock set back does not make it younger.  RFC 9111 §4.2.3."""
+        return self.age_at_arrival_s + max(0.0, now - self.received_at)
+
+    def fresh_for(self, now: float) -> float:
+        """Seconds it stays fresh; 0 or below means stale."""
+        return self.lifetime_s - self.age(now)
+
+
+def may_store(sent: Request, head: Head, policy: CachePolicy) -> Reason | None:
+    """None if the response may be stored, else why not.
+
+    `sent` is the request as the origin got it: a field that was not forwarded did not matter.
+    A response that may be stored but is never fresh is stored for revalidation.
+
+    RFC 9111 §3; with a min TTL above 0 `no-store` and `private` give way (CloudFront).
+    """
+    control = cache_control(head.headers)
+    is_forced = policy.ttl.min_s > 0
+    vary = vary_names(head.headers)
+    if policy.ttl.is_off:
+        return Reason.CACHING_DISABLED
+    if head.status == 206 or "content-range" in head.headers:
+        return Reason.PARTIAL
+    if head.status in CACHED_IF_STATED and "cache-control" not in head.headers:
+        return Reason.STATUS_NOT_CACHED
+    if head.status not in CACHED_STATUSES | CACHED_IF_STATED:
+        return Reason.STATUS_NOT_CACHED
+    if control.no_store and not is_forced:
+        return Reason.NO_STORE
+    if control.private and not is_forced:
+        return Reason.PRIVATE
+    if "*" in vary and not is_forced:
+        return Reason.VARY_STAR
+    if "authorization" in sent.headers and not _is_in_key("authorization", policy.key):
+        # RFC 9111 §3.5.
+        if not (control.public or control.must_revalidate or control.s_maxage is not None):
+            return Reason.AUTHORIZATION
+    if "set-cookie" in head.headers and policy.key.cookies.pick is Pick.NONE:
+        return Reason.SET_COOKIE
+    return None
+
+
+def _is_in_key(name: str, policy: KeyPolicy) -> bool:
+    return name in policy.headers.names
+
+
+def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, received_at: float) -> Stored:
+    """What is kept of a response that may be stored."""
+    vary = vary_names(head.headers)
+    return Stored(
+        head=head,
+        lifetime_s=lifetime(head, policy.ttl, received_at),
+        age_at_arrival_s=age_on_arrival(head, requested_at, received_at),
+        received_at=received_at,
+        vary=vary,
+        variant=variant(vary, sent.headers),
+    )
