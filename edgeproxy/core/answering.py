@@ -10,7 +10,7 @@ from edgeproxy.core.decision import Forward
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
 
-_REPLACED = frozenset({"age", "via", "x-cache", "x-amz-cf-id", "x-amz-cf-pop", "alt-svc"})
+_REPLACED = frozenset({"via", "x-cache", "x-amz-cf-id", "x-amz-cf-pop", "alt-svc"})
 _OF_THE_BODY = frozenset(
     {"content-length", "content-encoding", "content-type", "content-range", "content-md5"}
 )
@@ -69,9 +69,9 @@ def answer_headers(headers: Headers, report: Report, *, via: str, request_id: st
         ("X-Amz-Cf-Id", request_id),
         ("Cache-Status", f"{passed}, {ours}" if passed else ours),
     ]
-    if report.age_s is not None:
-        added.append(("Age", str(int(report.age_s))))
     kept = headers.end_to_end().without(_REPLACED | {"cache-status"})
+    if report.age_s is not None:
+        kept = kept.having(("Age", str(int(report.age_s))))
     return Headers((*kept, *added))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from edgeproxy.core.directives import cache_control
 from edgeproxy.core.key import CacheKey, vary_names
-from edgeproxy.core.message import Head
+from edgeproxy.core.message import Head, Request
 from edgeproxy.core.paths import Pattern, collapsed, object_key
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
@@ -36,9 +36,16 @@ class Fill:
 
 
 def on_served(
-    key: CacheKey, method: str, trail: tuple[Attempt, ...], head: Head, rules: tuple[Rule, ...]
+    key: CacheKey,
+    sent: Request,
+    trail: tuple[Attempt, ...],
+    head: Head,
+    rules: tuple[Rule, ...],
+    prefix: str = "",
 ) -> Fill | Reason:
     """Judge an answer by the attempts behind it: `trail` has the primary first.
+
+    `sent` is the request as the origins got it, `prefix` the bucket's origin path.
 
     Only the secondary's answer to an object that the primary *said* it lacks is worth filling: a
     primary that is down lacks nothing. An answer that depends on more than the path must not end
@@ -46,8 +53,12 @@ def on_served(
     """
     if len(trail) < 2:
         return Reason.NOT_FAILED_OVER
-    if method not in _FILLING_METHODS:
+    if sent.method not in _FILLING_METHODS:
         return Reason.METHOD_NOT_CACHED
+    if "authorization" in sent.headers:
+        return Reason.AUTHORIZATION
+    if "cookie" in sent.headers:
+        return Reason.VARIES
     rule = rule_for(key.path, rules)
     if rule is None:
         return Reason.NO_RULE
@@ -57,7 +68,12 @@ def on_served(
         return Reason.PRIMARY_STATUS
     if trail[-1].reason is not None or head.status not in _FILLING_STATUSES:
         return Reason.SOURCE_STATUS
-    return _unfit(key, head, rule) or Fill(object_key(key.path), rule)
+    reason = unfit_key(key, prefix) or unfit_head(head)
+    if reason is not None:
+        return reason
+    if head.status == 200 and head.length is not None and head.length > rule.max_object_bytes:
+        return Reason.TOO_LARGE
+    return Fill(object_key(key.path, prefix), rule)
 
 
 def rule_for(path: str, rules: tuple[Rule, ...]) -> Rule | None:
@@ -66,13 +82,13 @@ def rule_for(path: str, rules: tuple[Rule, ...]) -> Rule | None:
     return next((rule for rule in rules if rule.pattern.matches(matched)), None)
 
 
-def unfit_key(key: CacheKey) -> Reason | None:
+def unfit_key(key: CacheKey, prefix: str = "") -> Reason | None:
     """Why the object of this cache key cannot be an S3 object; None if it can."""
     if key.query:
         return Reason.QUERY_IN_KEY
     if key.cookies or any(value is not None for name, value in key.headers if name != "accept-encoding"):
         return Reason.VARIES
-    name = object_key(key.path)
+    name = object_key(key.path, prefix)
     if not name or name.endswith(b"/") or len(name) > MAX_KEY_BYTES:
         return Reason.BAD_KEY
     return None
@@ -89,13 +105,4 @@ def unfit_head(head: Head) -> Reason | None:
         return Reason.SET_COOKIE
     if set(vary_names(head.headers)) - {"accept-encoding", "origin"}:
         return Reason.VARIES
-    return None
-
-
-def _unfit(key: CacheKey, head: Head, rule: Rule) -> Reason | None:
-    reason = unfit_key(key) or unfit_head(head)
-    if reason is not None:
-        return reason
-    if head.status == 200 and head.length is not None and head.length > rule.max_object_bytes:
-        return Reason.TOO_LARGE
     return None

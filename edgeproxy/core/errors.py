@@ -5,6 +5,7 @@ exists where somebody catches it apart.
 """
 
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.selection import Attempt
 
 
 class EdgeError(Exception):
@@ -27,6 +28,7 @@ class OriginError(EdgeError):
     `failover_as` is the status code that has to be listed in `failover_on` for this fault to
     fail over: 503 for a failed connection, 504 for a timeout (CloudFront Developer Guide,
     "high availability origin failover"), 502 for the rest (our choice: docs/fidelity.md).
+    `trail` has every origin that was asked, in order.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class OriginError(EdgeError):
     ) -> None:
         super().__init__(reason, message, status=status)
         self.failover_as = status if failover_as is None else failover_as
+        self.trail: tuple[Attempt, ...] = ()
 
 
 class WriteError(EdgeError):

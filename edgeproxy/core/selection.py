@@ -26,9 +26,9 @@ class Attempt:
         return f"{self.origin}={self.reason or self.status}"
 
 
-def fails_over(method: str, attempt: Attempt, failover_on: frozenset[int]) -> bool:
-    """Whether the secondary is tried after `attempt` at the primary."""
-    return method in FAILOVER_METHODS and attempt.status in failover_on
+def fails_over(method: str, status: int, failover_on: frozenset[int]) -> bool:
+    """Whether the secondary is tried after the primary's `status`, or what its fault counts as."""
+    return method in FAILOVER_METHODS and status in failover_on
 
 
 def backoff_s(failures: int, base_s: float, cap_s: float, random: Callable[[], float]) -> float:

@@ -1,0 +1,116 @@
+"""Plain HTTP for operators and their programs, apart from the viewers' port.
+
+`/healthz` and `/readyz` answer anybody; the rest wants the token where there is one. Without a
+token the port is on loopback, and a Host that is not this machine's is refused: otherwise a web page
+could reach it through the browser of whoever runs edgeproxy (DNS rebinding).
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import web
+from yarl import URL
+
+from edgeproxy.core.message import Headers, Request
+from edgeproxy.explain import Explanation
+
+_OPEN = frozenset({"/healthz", "/readyz"})
+
+
+class Operated(Protocol):
+    """What can be asked of a running gateway."""
+
+    def state(self) -> dict[str, object]:
+        """Counters and sizes."""
+        ...
+
+    def explain(self, request: Request) -> Explanation:
+        """What would happen to a request."""
+        ...
+
+
+def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | None]) -> web.Application:
+    """The admin application; `why_not_ready` gives None when viewers are served."""
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def ready(_: web.Request) -> web.Response:
+        reason = why_not_ready()
+        status = "ready" if reason is None else reason
+        return web.json_response({"status": status}, status=200 if reason is None else 503)
+
+    async def stats(_: web.Request) -> web.Response:
+        return web.json_response(app.state())
+
+    async def explain(request: web.Request) -> web.Response:
+        try:
+            asked = asked_request(
+                request.query.get("url", ""),
+                request.query.get("method", "GET"),
+                request.query.getall("header", []),
+            )
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"steps": app.explain(asked).steps})
+
+    admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
+    admin.router.add_get("/healthz", health)
+    admin.router.add_get("/readyz", ready)
+    admin.router.add_get("/stats", stats)
+    admin.router.add_get("/explain", explain)
+    return admin
+
+
+def asked_request(url: str, method: str, headers: list[str]) -> Request:
+    """The request of `explain`: a URL, or a path alone, and fields as "Name: value".
+
+    Raises `ValueError` with one line for the user.
+    """
+    if not url:
+        raise ValueError('url: is missing, want a URL or a path such as "/images/a.jpg"')
+    host, target = "localhost", url
+    if not url.startswith("/"):
+        scheme, separator, rest = url.partition("://")
+        if scheme not in ("http", "https") or not separator or not rest:
+            raise ValueError(f'url: got "{url}", want a URL or a path such as "/images/a.jpg"')
+        host, slash, path = rest.partition("/")
+        target = slash + path or "/"
+    pairs = []
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise ValueError(f'header: got "{header}", want "Name: value"')
+        pairs.append((name.strip(), value.strip()))
+    path, _, query = target.partition("#")[0].partition("?")
+    return Request(method.upper(), path, query, Headers(pairs), host=host)
+
+
+def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
+    wanted = f"Bearer {token}".encode() if token is not None else None
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
+        if request.path not in _OPEN:
+            if wanted is not None:
+                given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+                if not hmac.compare_digest(given, wanted):
+                    return web.json_response(
+                        {"error": "the admin token is missing or wrong"},
+                        status=401,
+                        headers={"WWW-Authenticate": "Bearer"},
+                    )
+            elif not _is_local(request.host):
+                return web.json_response({"error": "Host is not this machine"}, status=403)
+        return await handler(request)  # type: ignore[misc,no-any-return]
+
+    return guard
+
+
+def _is_local(host: str) -> bool:
+    try:
+        name = URL.build(scheme="http", authority=host).host or ""
+    except ValueError:
+        return False
+    return name in ("localhost", "::1") or name.startswith("127.")

@@ -1,0 +1,256 @@
+"""The composition root: a `Config` becomes a running gateway, opened and closed as one context.
+
+The only file that sees all parts.
+"""
+
+import asyncio
+import base64
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from edgeproxy.backfill.filler import Filler
+from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.queue import MemoryQueue
+from edgeproxy.backfill.source import Source
+from edgeproxy.backfill.worker import Schedule, Worker
+from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.clock import Clock, SystemClock
+from edgeproxy.config.schema import Config, Credentials, HttpOrigin
+from edgeproxy.config.schema import S3Origin as S3Section
+from edgeproxy.core.message import Headers, Request
+from edgeproxy.explain import Explainer, Explanation, Target
+from edgeproxy.gateway import Front, Gateway
+from edgeproxy.origins.base import Origin
+from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
+from edgeproxy.origins.failover import FailoverOrigin
+from edgeproxy.origins.s3 import Bucket, S3Origin
+from edgeproxy.origins.sigv4 import Keys
+from edgeproxy.origins.web import WebOrigin
+from edgeproxy.origins.wire import Patience, Wire
+from edgeproxy.record import Record, Tally
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.memory import MemoryCache
+
+
+@dataclass(slots=True)
+class Observers:
+    """Who hears of requests and of jobs that have ended."""
+
+    on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
+
+    def record(self, record: Record) -> None:
+        """A request has ended."""
+        for observer in self.on_record:
+            observer(record)
+
+    def job(self, job: Job, outcome: Outcome) -> None:
+        """An attempt of a job has ended."""
+        for observer in self.on_job:
+            observer(job, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What was left undone at the end."""
+
+    flights: int
+    jobs: int
+
+
+class App:
+    """A gateway with everything it needs, running."""
+
+    def __init__(
+        self,
+        config: Config,
+        gateway: Gateway,
+        cache: MemoryCache,
+        flights: Flights,
+        worker: Worker,
+        explainer: Explainer,
+        observers: Observers,
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self.gateway = gateway
+        self.observers = observers
+        self.clock = clock
+        self.tally = Tally()
+        self._cache = cache
+        self._flights = flights
+        self._worker = worker
+        self._explainer = explainer
+        self._started = clock.elapsed()
+        observers.on_record.append(self.tally.add)
+
+    def explain(self, request: Request) -> Explanation:
+        """What would happen to `request`."""
+        return self._explainer.explain(request, self.clock.now())
+
+    def state(self) -> dict[str, object]:
+        """Counters and sizes, for the admin port."""
+        return {
+            "uptime_s": round(self.clock.elapsed() - self._started, 3),
+            "requests": self.tally.fields(),
+            "cache": {
+                "keys": len(self._cache),
+                "used_bytes": self._cache.used_bytes,
+                "max_bytes": self._cache.max_bytes,
+                "in_flight": len(self._flights),
+            },
+            "backfill": {
+                "waiting": self._worker.waiting,
+                "at_work": self._worker.at_work,
+                **dict(sorted(self._worker.counts.items())),
+            },
+        }
+
+    async def drain(self, timeout_s: float) -> Drained:
+        """Finish transfers and jobs; what is not done after `timeout_s` is given up and counted."""
+        ending = self.clock.elapsed() + timeout_s
+        flights = await self._flights.finish(timeout_s)
+        jobs = await self._worker.drain(max(0.0, ending - self.clock.elapsed()))
+        return Drained(flights, jobs)
+
+
+@asynccontextmanager
+async def opened(
+    config: Config, *, observers: Observers | None = None, clock: Clock | None = None
+) -> AsyncIterator[App]:
+    """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace."""
+    clock = clock or SystemClock()
+    observers = observers or Observers()
+    async with AsyncExitStack() as stack:
+        origins: dict[str, Origin] = {}
+        for name, section in config.origins.items():
+            wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
+            stack.push_async_callback(wire.close)
+            await wire.open()
+            origins[name] = _origin(name, section, wire, clock)
+        groups = {
+            name: FailoverOrigin(name, origins[g.members[0]], origins[g.members[1]], g.failover_on)
+            for name, g in config.origin_groups.items()
+        }
+        buckets = {
+            name: section
+            for name, group in config.origin_groups.items()
+            if isinstance(section := config.origins[group.members[0]], S3Section)
+        }
+        writers: dict[str, BucketWriter] = {}
+        if config.backfill.rules:
+            for name, section in buckets.items():
+                writers[name] = _writer(section, config)
+                await writers[name].open()
+                stack.push_async_callback(writers[name].close)
+        cache = MemoryCache(config.cache.memory, config.cache.max_object)
+        flights = Flights()
+        stack.push_async_callback(flights.finish, 0)
+        secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
+        worker = Worker(
+            MemoryQueue(config.backfill.queue_size, asyncio.get_running_loop().call_later),
+            Source(secondaries, cache, flights, clock.now),
+            writers,
+            Schedule(config.backfill.attempts, config.backfill.backoff_base, config.backfill.backoff_cap),
+            concurrency=config.backfill.concurrency,
+            random=random.random,
+            on_outcome=observers.job,
+        )
+        stack.push_async_callback(worker.drain, 0)
+        prefixes = {name: section.origin_path for name, section in buckets.items()}
+        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        gateway = Gateway(
+            _front(config),
+            config.behavior_values(),
+            {**origins, **groups},
+            cache,
+            flights,
+            filler,
+            clock,
+            request_id,
+        )
+        explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+        worker.start()
+        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+
+
+def request_id() -> str:
+    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
+
+
+def _front(config: Config) -> Front:
+    instance = secrets.token_hex(16)
+    return Front(
+        via=f"1.1 {instance}.edgeproxy (edgeproxy)",
+        loop_id=f"{instance}.edgeproxy",
+        aliases=frozenset(alias.lower() for alias in config.server.aliases),
+        trusted_proxies=config.server.trusted_proxies,
+        default_root_object=config.server.default_root_object,
+        allow_ambiguous_paths=config.server.ambiguous_paths == "pass",
+        debug_headers=config.server.debug_headers,
+    )
+
+
+def _patience(section: S3Section | HttpOrigin) -> Patience:
+    return Patience(
+        attempts=section.connection_attempts,
+        connect_s=section.connection_timeout,
+        read_s=section.read_timeout,
+        keepalive_s=section.keepalive_timeout,
+        max_connections=section.max_connections,
+    )
+
+
+def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
+    custom = Headers(section.custom_headers.items())
+    if isinstance(section, HttpOrigin):
+        return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
+    bucket = Bucket.at(
+        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
+    )
+    keys = _keys(name, section)
+    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+
+
+def _keys(name: str, section: S3Section) -> KeySource:
+    match section.credentials:
+        case Credentials() as given:
+            return FixedKeys(Keys(*_plain(given)))
+        case "anonymous":
+            return FixedKeys(None)
+        case "default":
+            return ProviderChain(name)
+
+
+def _plain(given: Credentials) -> tuple[str, str, str | None]:
+    token = given.session_token.get_secret_value() if given.session_token is not None else None
+    return given.access_key_id, given.secret_access_key.get_secret_value(), token
+
+
+def _writer(section: S3Section, config: Config) -> BucketWriter:
+    given = section.credentials
+    return BucketWriter(
+        section.bucket,
+        region=section.region,
+        endpoint=section.endpoint,
+        addressing_style="path"
+        if section.endpoint and section.addressing_style == "auto"
+        else section.addressing_style,
+        keys=_plain(given) if isinstance(given, Credentials) else None,
+        is_anonymous=given == "anonymous",
+        part_bytes=config.backfill.part_size,
+        connections=config.backfill.concurrency,
+    )
+
+
+def _targets(config: Config) -> dict[str, Target]:
+    single = {name: Target(name) for name in config.origins}
+    pairs = {
+        name: Target(group.members[0], group.members[1], tuple(sorted(group.failover_on)))
+        for name, group in config.origin_groups.items()
+    }
+    return {**single, **pairs}

@@ -1,0 +1,62 @@
+"""Where a job's bytes come from: those that served the viewer if they are whole, else the full origin."""
+
+from collections.abc import Callable, Mapping
+
+from edgeproxy.backfill.job import Job
+from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.origins.base import Origin, Reply, whole_body
+from edgeproxy.store.flight import Flights, Shared
+from edgeproxy.store.memory import MemoryCache
+
+_WHOLE_AND_PLAIN = Headers([("Accept-Encoding", "identity")])
+
+
+class Source:
+    """Law 6 of the house: one fetch serves the client, the cache and the backfill."""
+
+    def __init__(
+        self,
+        secondaries: Mapping[str, Origin],
+        cache: MemoryCache,
+        flights: Flights,
+        now: Callable[[], float],
+    ) -> None:
+        self._secondaries = secondaries
+        self._cache = cache
+        self._flights = flights
+        self._now = now
+
+    async def open(self, job: Job) -> Reply:
+        """The object of `job`, to be closed by the caller.  Raises `OriginError`."""
+        return await self._flying(job) or self._stored(job) or await self._fetched(job)
+
+    async def _flying(self, job: Job) -> Reply | None:
+        """The bytes as they come in, if it is certain that they will all be kept."""
+        flight = self._flights.find(job.cache_key)
+        landing = await flight.landing() if flight is not None else None
+        if flight is None or not isinstance(landing, Shared):
+            return None
+        if landing.stored.head.length is None:
+            # It may yet turn out too large to keep, and viewers must not wait for an upload then.
+            await flight.ended()
+        elif flight.spool.keeps and _is_plain(landing.stored.head):
+            reader = flight.spool.reader()
+            return Reply(landing.stored.head, reader, close=reader.close)
+        return None
+
+    def _stored(self, job: Job) -> Reply | None:
+        """The cache's copy: whole and verified, or it would not be there."""
+        entry, _ = self._cache.find(job.cache_key, Headers)
+        if entry is None or not _is_plain(entry.stored.head) or entry.stored.fresh_for(self._now()) <= 0:
+            return None
+        length = ("Content-Length", str(len(entry.body)))
+        head = Head(entry.stored.head.status, entry.stored.head.headers.having(length))
+        return Reply(head, whole_body(entry.body))
+
+    async def _fetched(self, job: Job) -> Reply:
+        return await self._secondaries[job.group].fetch(Request("GET", job.path, headers=_WHOLE_AND_PLAIN))
+
+
+def _is_plain(head: Head) -> bool:
+    """Whether these bytes are what everybody is to get: no coding that one viewer asked for."""
+    return head.status == 200 and "content-encoding" not in head.headers

@@ -1,0 +1,187 @@
+"""The command line. Exit status: 0 well, 1 it ran and failed, 2 a mistake of the user (never a traceback)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import httpx
+
+from edgeproxy import __version__
+from edgeproxy.config import Config, ConfigError, load
+
+_CONFIG = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("config.yaml"),
+    show_default=True,
+    help="The configuration file.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgeproxy")
+def main() -> None:
+    """A local CDN in one process: TTL cache, S3 primary, origin failover, backfill."""
+
+
+@main.command()
+@_CONFIG
+def serve(path: Path) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    config = _loaded(path)
+    from edgeproxy.app import Observers
+    from edgeproxy.log import LineWriter, RequestLog
+    from edgeproxy.serve import run
+    from edgeproxy.serve import serve as serving
+    from edgeproxy.server.listener import ListenError
+
+    log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
+    observers = Observers(on_record=[log.request], on_job=[log.job])
+    try:
+        status = run(serving(config, observers, lambda line: click.echo(line, err=True)))
+    except ListenError as error:
+        _fail(str(error))
+    finally:
+        log.flush()
+    sys.exit(status)
+
+
+@main.command()
+@_CONFIG
+def check(path: Path) -> None:
+    """Print the effective configuration, or everything that is wrong with it."""
+    from edgeproxy.config.effective import effective
+
+    click.echo(effective(_loaded(path)), nl=False)
+
+
+@main.command()
+@click.option("--markdown", is_flag=True, help="As the reference page docs/configuration.md instead.")
+def schema(markdown: bool) -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    if markdown:
+        from edgeproxy.config.reference import markdown as reference
+
+        click.echo(reference(), nl=False)
+    else:
+        from edgeproxy.config.effective import json_schema
+
+        click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@_CONFIG
+@click.option("-X", "--method", default="GET", show_default=True, help="The method to explain.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, help='A request field, "Name: value". May be repeated.'
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.argument("url")
+def explain(path: Path, method: str, headers: tuple[str, ...], as_json: bool, url: str) -> None:
+    """Say what would happen to a request for URL, and why. Nothing is sent to any origin.
+
+    Asks the running gateway, which knows its cache; where none runs, tells what follows from the
+    configuration alone.
+    """
+    from edgeproxy.admin.service import asked_request
+    from edgeproxy.explain import Explanation
+
+    config = _loaded(path)
+    try:
+        asked = asked_request(url, method, list(headers))
+    except ValueError as error:
+        _fail(str(error))
+    parameters = {"url": url, "method": method, "header": list(headers)}
+    answer = _asked(config, "/explain", parameters)
+    if answer is None:
+        explanation = _explained_offline(config, asked)
+    else:
+        explanation = Explanation(tuple((subject, sentence) for subject, sentence in answer["steps"]))
+    click.echo(json.dumps(explanation.fields(), indent=2) if as_json else str(explanation))
+
+
+def _explained_offline(config: Config, asked: Any) -> Any:
+    from edgeproxy.app import opened
+    from edgeproxy.serve import run
+
+    async def offline() -> Any:
+        async with opened(config) as app:
+            return app.explain(asked)
+
+    click.echo(
+        f"no gateway answers on http://{config.admin.listen}: the cache is taken to be empty", err=True
+    )
+    return run(offline())
+
+
+@main.command()
+@_CONFIG
+@click.option("--ready", is_flag=True, help="Say nothing; exit status 0 if viewers are served, else 1.")
+def status(path: Path, ready: bool) -> None:
+    """Print the state of the running gateway as JSON."""
+    config = _loaded(path)
+    answer = _asked(config, "/readyz" if ready else "/stats", {})
+    if answer is None:
+        _fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+    if ready:
+        sys.exit(0 if answer["status"] == "ready" else 1)
+    click.echo(json.dumps(answer, indent=2))
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 takes a free one.")
+@click.option("--site-only", is_flag=True, help="Only the full origin with its files.")
+@click.option("--listen", default="127.0.0.1:9100", show_default=True, help="With --site-only: where.")
+@click.option("--make-bucket", "make_bucket", is_flag=True, help="Only make the bucket that --config names.")
+@_CONFIG
+def lab(port: int, site_only: bool, listen: str, make_bucket: bool, path: Path) -> None:
+    """Start an S3, a full origin and the gateway, here and now, to try things out."""
+    from edgeproxy.lab import session
+    from edgeproxy.serve import run
+    from edgeproxy.server.listener import ListenError
+
+    try:
+        if make_bucket:
+            run(session.make_buckets(_loaded(path), lambda line: click.echo(line)))
+        elif site_only:
+            run(session.serve_site(listen))
+        else:
+            run(session.run_lab(port))
+    except (session.LabError, ListenError) as error:
+        _fail(str(error), status=1)
+
+
+def _loaded(path: Path) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _asked(config: Config, path: str, parameters: dict[str, Any]) -> Any:
+    """The JSON answer of the admin port; None if nobody listens there."""
+    token = config.admin.token
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
+    url = f"http://{config.admin.listen}{path}".replace("//0.0.0.0:", "//127.0.0.1:").replace(
+        "//[::]:", "//[::1]:"
+    )
+    try:
+        answer = httpx.get(url, params=parameters, headers=headers, timeout=5, trust_env=False)
+    except httpx.HTTPError:
+        return None
+    try:
+        told = answer.json()
+    except ValueError:
+        _fail(f"what answers on {url} is not edgeproxy's admin port", status=1)
+    if answer.is_error and "error" in told:
+        _fail(f"{url}: {told['error']}", status=1)
+    return told
+
+
+def _fail(message: str, *, status: int = 2) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(status)

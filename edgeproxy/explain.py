@@ -1,0 +1,144 @@
+"""A dry run: what would happen to a request, and why. No origin is asked and nothing changes."""
+
+from dataclasses import dataclass
+
+from edgeproxy.backfill.filler import Filler
+from edgeproxy.core.answering import Report, XCache
+from edgeproxy.core.backfilling import rule_for, unfit_key
+from edgeproxy.core.decision import Fetch, Serve, on_lookup
+from edgeproxy.core.errors import RequestError
+from edgeproxy.core.message import Request
+from edgeproxy.core.paths import object_key
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.selection import FAILOVER_METHODS
+from edgeproxy.gateway import Gateway, Visit
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.memory import MemoryCache
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An origin, or a group of two, as it is to be told to people."""
+
+    primary: str
+    secondary: str | None = None
+    failover_on: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Sentences by subject, in the order in which a request meets them."""
+
+    steps: tuple[tuple[str, str], ...]
+
+    def fields(self) -> dict[str, str]:
+        """For JSON."""
+        return dict(self.steps)
+
+    def __str__(self) -> str:
+        width = max(len(subject) for subject, _ in self.steps)
+        return "\n".join(f"{subject:<{width}}  {sentence}" for subject, sentence in self.steps)
+
+
+class Explainer:
+    """Asks the same rules as the gateway, in the same order."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        cache: MemoryCache,
+        flights: Flights,
+        filler: Filler,
+        targets: dict[str, Target],
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._flights = flights
+        self._filler = filler
+        self._targets = targets
+
+    def explain(self, request: Request, now: float) -> Explanation:
+        """What would happen to `request` at POSIX second `now`."""
+        asked = ("request", f"{request.method} {request.target}")
+        try:
+            visit = self._gateway.admitted(request, self._gateway.new_record(request))
+        except RequestError as error:
+            return Explanation((asked, ("answer", f"{error.status}: {error.message} ({error.reason})")))
+        return Explanation(
+            (
+                asked,
+                ("behavior", self._behavior(visit)),
+                ("cache key", str(visit.key)),
+                *self._lookup(visit, now),
+                ("backfill", self._backfill(visit)),
+            )
+        )
+
+    def _behavior(self, visit: Visit) -> str:
+        behavior = visit.behavior
+        policy = behavior.cache
+        ttl = policy.ttl
+        times = "caching is off" if ttl.is_off else f"TTL {ttl.min_s:g}/{ttl.default_s:g}/{ttl.max_s:g} s"
+        return f'"{behavior.pattern.text}" -> {behavior.target}, cache policy {policy.name} ({times})'
+
+    def _lookup(self, visit: Visit, now: float) -> tuple[tuple[str, str], ...]:
+        bypass = visit.bypass(self._cache)
+        if bypass is not None:
+            status = Report(XCache.MISS, bypass.forward, bypass.reason).cache_status("edgeproxy")
+            return (("cache", f"not asked ({bypass.reason}): {status}"), ("origins", self._origins(visit)))
+        entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
+        decision = on_lookup(entry.stored if entry is not None else None, has_variants, now)
+        match decision:
+            case Serve():
+                told = f"hit: {decision.age_s:.0f} s old, fresh for {decision.fresh_for_s:.0f} s more"
+                return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
+            case Fetch():
+                told = {
+                    "uri-miss": "miss: nothing is stored under this key",
+                    "vary-miss": "miss: only other variants are stored under this key",
+                    "stale": f"stale ({decision.reason}): "
+                    + (
+                        "to be validated by a conditional request"
+                        if decision.conditions
+                        else "to be fetched anew"
+                    ),
+                }[decision.forward]
+                if self._flights.find(visit.key) is not None:
+                    told += "; being fetched right now, this request would join"
+                return (("cache", told), ("origins", self._origins(visit)))
+
+    def _origins(self, visit: Visit) -> str:
+        target = self._targets[visit.behavior.target]
+        if target.secondary is None:
+            return target.primary
+        if visit.request.method not in FAILOVER_METHODS:
+            return f"{target.primary} alone: {visit.request.method} does not fail over"
+        told = ", ".join(_STANDS_FOR.get(status, str(status)) for status in target.failover_on)
+        return f"{target.primary}, then {target.secondary} on {told}"
+
+    def _backfill(self, visit: Visit) -> str:
+        """Before the answer is known: what can be said from the request and the configuration."""
+        name = visit.behavior.target
+        target = self._targets[name]
+        if target.secondary is None:
+            return f"no: {name} is no origin group ({Reason.NOT_FAILED_OVER})"
+        if name not in self._filler.prefixes:
+            return f"no: {target.primary} is not a bucket ({Reason.PRIMARY_NOT_S3})"
+        if visit.request.method not in ("GET", "HEAD"):
+            return f"no: only GET and HEAD lead to a backfill ({Reason.METHOD_NOT_CACHED})"
+        rule = rule_for(visit.key.path, self._filler.rules)
+        if rule is None:
+            return f"no: no rule covers this path ({Reason.NO_RULE})"
+        if not rule.enabled:
+            return f'no: rule "{rule.pattern.text}" is not enabled ({Reason.NO_BACKFILL})'
+        prefix = self._filler.prefixes[name]
+        unfit = unfit_key(visit.key, prefix)
+        if unfit is not None:
+            return f"no: this request does not name one object for everybody ({unfit})"
+        key = object_key(visit.key.path, prefix).decode("utf-8", "replace")
+        statuses = " or ".join(str(status) for status in sorted(rule.on_status))
+        where = f"{target.secondary} -> {target.primary}:{key}"
+        return f'yes, {where}, if {target.primary} answers {statuses} (rule "{rule.pattern.text}")'
+
+
+_STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}

@@ -1,0 +1,1 @@
+"""Where objects come from. Everything here is an `Origin`: one verb, `fetch`."""

@@ -1,0 +1,56 @@
+"""What an origin is, and what it answers."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgeproxy.core.message import Head, Request
+from edgeproxy.core.selection import Attempt
+
+
+async def no_body() -> AsyncIterator[bytes]:
+    """The body of an answer that has none."""
+    return
+    yield b""
+
+
+async def whole_body(body: bytes) -> AsyncIterator[bytes]:
+    """A body that is at hand."""
+    yield body
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Reply:
+    """An origin's answer with the body still unread. Whoever holds it closes it.
+
+    Reading `body` raises `OriginError` when the origin cuts it, lies about its length or falls silent.
+    """
+
+    head: Head
+    body: AsyncIterator[bytes]
+    close: Callable[[], None] = field(default=_nothing, repr=False)
+    """Give the connection up, or back if the body was read. May be called twice."""
+    is_delimited: bool = True
+    """Whether the message says where the body ends; otherwise a cut cannot be told from its end."""
+    trail: tuple[Attempt, ...] = ()
+    """Every origin that was asked, in order; the last one gave this answer."""
+
+
+class Origin(Protocol):
+    """A server of objects, or several that look like one."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    async def fetch(self, request: Request) -> Reply:
+        """Ask once and give the reply, whatever its status, with the body unread.
+
+        Raises `OriginError` with `trail` set when there is no reply to be had.
+        """
+        ...

@@ -1,0 +1,191 @@
+"""A bucket as an origin: reads signed with SigV4 and sent through the same client as all others.
+
+Amazon S3 API Reference, "GetObject", "Error responses"; CloudFront Developer Guide, "Request and
+response behavior for Amazon S3 origins".
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from edgeproxy.core.errors import OriginError
+from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.paths import key_path, object_key
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.selection import Attempt
+from edgeproxy.core.validation import CONDITIONAL
+from edgeproxy.origins.base import Reply, whole_body
+from edgeproxy.origins.credentials import KeySource
+from edgeproxy.origins.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, signed_headers
+from edgeproxy.origins.wire import Wire
+
+_SENT = CONDITIONAL | {"range", "content-length", "content-type", "content-md5", "origin"}
+_SENT |= {"access-control-request-headers", "access-control-request-method", "cache-control"}
+_DROPPED = frozenset({"x-amz-id-2", "x-amz-request-id", "x-minio-deployment-id", "x-ratelimit-limit"})
+_DROPPED |= {"x-ratelimit-remaining", "x-amz-delete-marker", "x-amz-content-sha256", "x-amzn-requestid"}
+_MAX_ERROR_BYTES = 64 * 1024
+_CODE = re.compile(rb"<Code>\s*([A-Za-z]{1,64})\s*</Code>")
+_VERSION = re.compile(r"(?:^|&)(versionId=[A-Za-z0-9._\-]{1,1024})(?:&|\Z)")
+
+# Error codes by which the server refuses us, not the object. They must not look like a missing key.
+_FAULTS = {
+    **dict.fromkeys(
+        (
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "AuthorizationHeaderMalformed",
+            "InvalidToken",
+            "ExpiredToken",
+            "TokenRefreshRequired",
+            "RequestTimeTooSkewed",
+            "InvalidSecurity",
+            "AccountProblem",
+            "NotSignedUp",
+            "XAmzContentSHA256Mismatch",
+        ),
+        Reason.S3_CREDENTIALS,
+    ),
+    **dict.fromkeys(("NoSuchBucket", "InvalidBucketName", "AllAccessDisabled"), Reason.S3_NO_BUCKET),
+    **dict.fromkeys(
+        ("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"), Reason.S3_REGION
+    ),
+}
+# Statuses whose body is an error document worth reading.
+_TELLING = frozenset({301, 307, 400, 401, 403, 404})
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where a bucket is. `base` is scheme, host and, in path style, the bucket's name."""
+
+    name: str
+    region: str
+    base: str
+    host: str
+    root: str
+
+    @classmethod
+    def at(cls, name: str, *, region: str, endpoint: str | None, style: str) -> "Bucket":
+        """The bucket at `endpoint` (AWS when None); `style` is "auto", "path" or "virtual".
+
+        A name with dots has no valid certificate in virtual-host style, so `auto` does without there.
+        S3 User Guide, "Virtual hosting of buckets".
+        """
+        url = urlsplit(endpoint or f"https://s3.{region}.amazonaws.com")
+        if style == "virtual" or (style == "auto" and endpoint is None and "." not in name):
+            host = f"{name}.{url.netloc}"
+            return cls(name, region, f"{url.scheme}://{host}", host, "")
+        return cls(name, region, f"{url.scheme}://{url.netloc}", url.netloc, f"/{name}")
+
+
+class S3Origin:
+    """Reads of objects in one bucket; `path` is a prefix of all keys."""
+
+    def __init__(
+        self,
+        name: str,
+        bucket: Bucket,
+        wire: Wire,
+        keys: KeySource,
+        now: Callable[[], float],
+        *,
+        path: str = "",
+        custom_headers: Headers,
+    ) -> None:
+        self.name = name
+        self._bucket = bucket
+        self._wire = wire
+        self._keys = keys
+        self._now = now
+        self._path = path
+        self._custom_headers = custom_headers
+
+    async def fetch(self, request: Request) -> Reply:
+        """Ask for the object that the path names.
+
+        Raises `OriginError` with S3_CREDENTIALS, S3_NO_BUCKET or S3_REGION when S3 refuses us rather
+        than lacks the object; a 403 `AccessDenied` is a reply, as S3 says so of a missing key to those
+        who may not list the bucket.
+        """
+        key = object_key(request.path, self._path)
+        if not key:
+            # The bucket itself: a GET would list it.
+            return _missing(self.name)
+        try:
+            reply = await self._exchange(request, key)
+            if reply.head.status in _TELLING:
+                reply = await self._judged(request, key, reply)
+        except OriginError as error:
+            error.trail = (Attempt(self.name, error.failover_as, error.reason),)
+            raise
+        reply.head = Head(reply.head.status, reply.head.headers.without(_DROPPED))
+        reply.trail = (Attempt(self.name, reply.head.status),)
+        return reply
+
+    async def _exchange(self, request: Request, key: bytes) -> Reply:
+        # Of the query only a version counts: others are S3's own operations (acl, list-type, ...).
+        version = _VERSION.search(request.query)
+        query = version[1] if version is not None else ""
+        path = self._bucket.root + key_path(key)
+        kept = Headers(pair for pair in request.headers if pair[0].lower() in _SENT)
+        headers = kept.having(*self._custom_headers, ("Host", self._bucket.host))
+        keys = await self._keys.current()
+        if keys is not None and request.method != "OPTIONS":
+            signature = signed_headers(
+                keys,
+                method=request.method,
+                host=self._bucket.host,
+                path=path,
+                query=query,
+                region=self._bucket.region,
+                now=self._now(),
+                payload_sha256=EMPTY_SHA256 if request.body is None else UNSIGNED_PAYLOAD,
+            )
+            headers = headers.having(*signature)
+        url = f"{self._bucket.base}{path}{'?' if query else ''}{query}"
+        return await self._wire.exchange(request.method, url, headers, request.body)
+
+    async def _judged(self, request: Request, key: bytes, reply: Reply) -> Reply:
+        """The reply once its error document has been read: is it about the object, or about us?"""
+        if request.method == "HEAD" and reply.head.status != 404:
+            # No document with a HEAD: ask by a GET for the code alone.
+            told = await self._exchange(
+                Request("GET", request.path, headers=Headers([("Range", "bytes=0-0")])), key
+            )
+            document = await _beginning(told)
+        elif request.method == "HEAD":
+            return reply
+        else:
+            document = await _beginning(reply)
+            fields = reply.head.headers.without({"transfer-encoding"}).having(
+                ("Content-Length", str(len(document)))
+            )
+            reply = Reply(Head(reply.head.status, fields), whole_body(document))
+        match = _CODE.search(document)
+        code = match[1].decode() if match is not None else ""
+        if code in _FAULTS:
+            raise OriginError(_FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
+        return reply
+
+    def __repr__(self) -> str:
+        return f"S3Origin({self.name!r}, {self._bucket.base + self._bucket.root!r})"
+
+
+async def _beginning(reply: Reply) -> bytes:
+    """The body up to the size of any error document; the rest is given up."""
+    document = b""
+    try:
+        async for chunk in reply.body:
+            document += chunk
+            if len(document) > _MAX_ERROR_BYTES:
+                break
+    finally:
+        reply.close()
+    return document[:_MAX_ERROR_BYTES]
+
+
+def _missing(name: str) -> Reply:
+    document = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+    headers = Headers([("Content-Type", "application/xml"), ("Content-Length", str(len(document)))])
+    return Reply(Head(404, headers), whole_body(document), trail=(Attempt(name, 404),))

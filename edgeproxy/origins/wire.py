@@ -1,0 +1,158 @@
+"""HTTP/1.1 to one origin over aiohttp's client. No exception of aiohttp's leaves this file."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from edgeproxy.core.errors import OriginError, timed_out, unreachable
+from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.reason import Reason
+from edgeproxy.origins.base import Reply, no_body
+
+MAX_HEAD_BYTES = 32_768
+"""CloudFront's limit for the head of an origin's answer. aiohttp holds it for each line."""
+
+_READ_BUFFER_BYTES = 128 * 1024
+_NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_BODILESS = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often an origin is tried; CloudFront's connection settings. Seconds."""
+
+    attempts: int = 3
+    connect_s: float = 10.0
+    read_s: float = 30.0
+    keepalive_s: float = 5.0
+    max_connections: int = 512
+
+
+class Wire:
+    """A pool of connections to one origin.
+
+    Failed connections are tried again for every method, as nothing was sent; silence is for GET and
+    HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".
+    """
+
+    def __init__(self, name: str, patience: Patience, *, tls_verify: bool = True) -> None:
+        self._name = name
+        self._patience = patience
+        self._tls_verify = tls_verify
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pool; no connection is opened yet."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._patience.max_connections,
+                keepalive_timeout=self._patience.keepalive_s,
+                ssl=self._tls_verify,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=self._patience.connect_s + self._patience.read_s,
+                sock_connect=self._patience.connect_s,
+                sock_read=self._patience.read_s,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+            skip_auto_headers=_NO_AUTO_HEADERS,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def exchange(
+        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | None = None
+    ) -> Reply:
+        """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
+
+        Raises `OriginError`.
+        """
+        assert self._session is not None, "exchange() on a wire that is not open"
+        tries = self._patience.attempts
+        for attempt in range(1, tries + 1):
+            try:
+                response = await self._session.request(
+                    method, URL(url, encoded=True), headers=headers.pairs, data=body, allow_redirects=False
+                )
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                if attempt < tries and _may_repeat(error, method):
+                    continue
+                raise self._translated(error) from error
+            return self._reply(method, response)
+        raise AssertionError("unreachable")
+
+    def _reply(self, method: str, response: aiohttp.ClientResponse) -> Reply:
+        headers = Headers((name.decode("latin-1"), _text(value)) for name, value in response.raw_headers)
+        head = Head(response.status, headers)
+        has_body = method != "HEAD" and response.status not in _BODILESS
+        return Reply(
+            head,
+            self._body(response) if has_body else no_body(),
+            close=response.close,
+            is_delimited=not has_body or head.length is not None or "transfer-encoding" in headers,
+        )
+
+    async def _body(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._translated(error, in_body=True) from error
+        finally:
+            response.release()
+
+    def _translated(self, error: Exception, *, in_body: bool = False) -> OriginError:
+        """What went wrong, in our words.  CloudFront Developer Guide, "HTTP 502", "HTTP 504"."""
+        name, patience = self._name, self._patience
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return timed_out(name, "connecting", patience.connect_s, connecting=True)
+            case TimeoutError():
+                phase = "the rest of the body" if in_body else "the answer"
+                return timed_out(name, phase, patience.read_s)
+            case aiohttp.ClientConnectorDNSError():
+                return OriginError(
+                    Reason.ORIGIN_UNRESOLVED, f"{name}: its host name cannot be resolved", failover_as=503
+                )
+            case aiohttp.ClientSSLError() | ssl.SSLError():
+                return OriginError(Reason.ORIGIN_TLS, f"{name}: TLS failed ({_cause(error)})")
+            case aiohttp.ClientConnectorError():
+                return unreachable(name, f"cannot connect ({_cause(error)})")
+            case aiohttp.ClientPayloadError():
+                return OriginError(Reason.ORIGIN_CUT, f"{name}: the body ended before it was whole")
+            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
+                return OriginError(Reason.ORIGIN_CUT, f"{name}: closed the connection without an answer")
+            case _:
+                return OriginError(
+                    Reason.ORIGIN_BAD_REPLY, f"{name}: its answer is not HTTP/1.1 as it should be"
+                )
+
+
+def _may_repeat(error: Exception, method: str) -> bool:
+    if isinstance(error, aiohttp.ClientSSLError):
+        return False
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return True
+    return isinstance(error, asyncio.TimeoutError) and method in ("GET", "HEAD")
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _cause(error: Exception) -> str:
+    """The system's own words, without addresses and object names."""
+    inner = getattr(error, "os_error", None) or error.__cause__ or error
+    return getattr(inner, "strerror", None) or type(inner).__name__

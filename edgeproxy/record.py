@@ -1,0 +1,95 @@
+"""What happened to one request: the value behind the log line, the counters and the lab's console."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edgeproxy.core.answering import Report
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.selection import Attempt
+
+
+@dataclass(slots=True)
+class Record:
+    """Filled in as the request goes its way. Durations are seconds."""
+
+    id: str
+    method: str
+    target: str
+    viewer: str
+    started_at: float
+    """POSIX seconds."""
+    started: float
+    """The monotonic clock's seconds."""
+    status: int = 0
+    report: Report | None = None
+    trail: tuple[Attempt, ...] = ()
+    backfill: str = ""
+    """"queued", or the Reason why not; empty where nobody asked."""
+    fault: str = ""
+    """The cause of a failure, for the log alone."""
+    sent_bytes: int = 0
+    first_byte_s: float = 0.0
+    duration_s: float = 0.0
+    is_cut: bool = False
+    """The answer could not be finished: the viewer left, or the origin cut the body."""
+    reason: Reason | None = None
+
+    def fields(self) -> dict[str, object]:
+        """The record as plain values, for JSON."""
+        report = self.report
+        return {
+            "time": round(self.started_at, 3),
+            "id": self.id,
+            "viewer": self.viewer,
+            "method": self.method,
+            "target": self.target,
+            "status": self.status,
+            "x_cache": str(report.x_cache) if report is not None else None,
+            "forward": str(report.forward) if report is not None and report.forward is not None else None,
+            "reason": str(self.reason) if self.reason is not None else None,
+            "origins": [str(attempt) for attempt in self.trail],
+            "backfill": self.backfill or None,
+            "fault": self.fault or None,
+            "bytes": self.sent_bytes,
+            "cut": self.is_cut,
+            "first_byte_ms": round(self.first_byte_s * 1000, 3),
+            "duration_ms": round(self.duration_s * 1000, 3),
+        }
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters over all records since the start."""
+
+    requests: int = 0
+    sent_bytes: int = 0
+    cut: int = 0
+    by_status: Counter[int] = field(default_factory=Counter)
+    by_x_cache: Counter[str] = field(default_factory=Counter)
+    by_reason: Counter[str] = field(default_factory=Counter)
+    by_origin: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: Record) -> None:
+        """Count one request that has ended."""
+        self.requests += 1
+        self.sent_bytes += record.sent_bytes
+        self.cut += record.is_cut
+        self.by_status[record.status] += 1
+        if record.report is not None:
+            self.by_x_cache[record.report.x_cache] += 1
+        if record.reason is not None:
+            self.by_reason[record.reason] += 1
+        for attempt in record.trail:
+            self.by_origin[str(attempt)] += 1
+
+    def fields(self) -> dict[str, object]:
+        """The counters as plain values, for JSON."""
+        return {
+            "requests": self.requests,
+            "sent_bytes": self.sent_bytes,
+            "cut": self.cut,
+            "by_status": {str(status): n for status, n in sorted(self.by_status.items())},
+            "by_x_cache": dict(sorted(self.by_x_cache.items())),
+            "by_reason": dict(sorted(self.by_reason.items())),
+            "by_origin": dict(sorted(self.by_origin.items())),
+        }

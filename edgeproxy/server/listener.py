@@ -1,0 +1,122 @@
+"""The port that viewers talk to: opens, answers, drains."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from edgeproxy.clock import Clock
+from edgeproxy.core.errors import RequestError
+from edgeproxy.core.message import Request
+from edgeproxy.gateway import Answer, Gateway
+from edgeproxy.record import Record
+from edgeproxy.server.protocol import ViewerServer
+from edgeproxy.server.reading import request_from
+from edgeproxy.server.writing import write
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What viewers may take. Seconds and bytes."""
+
+    max_connections: int = 10_000
+    max_body_bytes: int = 64 * 10**9
+    head_timeout_s: float = 10.0
+    idle_timeout_s: float = 75.0
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message says which and why."""
+
+
+class Listener:
+    """Viewers in front, the gateway behind. `observe` gets the record of every request that has ended."""
+
+    def __init__(
+        self, gateway: Gateway, limits: Limits, clock: Clock, observe: Callable[[Record], None]
+    ) -> None:
+        self._gateway = gateway
+        self._limits = limits
+        self._clock = clock
+        self._observe = observe
+        self._viewers: ViewerServer | None = None
+        self._server: asyncio.Server | None = None
+        self.active = 0
+        self.is_draining = False
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen; gives the port, which is a free one for 0.  Raises `ListenError`."""
+        limits = self._limits
+        self._viewers = ViewerServer(
+            self._handle,
+            self._refuse,
+            max_connections=limits.max_connections,
+            head_timeout_s=limits.head_timeout_s,
+            idle_timeout_s=limits.idle_timeout_s,
+        )
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._viewers, host, port, backlog=1024)
+        except OSError as error:
+            raise ListenError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def drain(self, timeout_s: float) -> int:
+        """Accept no more, finish what runs, close; gives how many requests were cut off after `timeout_s`."""
+        self.is_draining = True
+        if self._server is None or self._viewers is None:
+            return 0
+        self._server.close()
+        self._viewers.pre_shutdown()
+        deadline = self._clock.elapsed() + timeout_s
+        while self.active and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
+            await asyncio.sleep(0.01)
+        left = self.active
+        await self._viewers.shutdown(0.1)
+        return left
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._viewers.connections) if self._viewers is not None else 0
+
+    async def _handle(self, message: web.BaseRequest) -> web.StreamResponse:
+        self.active += 1
+        answer: Answer | None = None
+        try:
+            answer = await self._answer(message)
+            record = answer.record
+            record.first_byte_s = self._clock.elapsed() - record.started
+            response = await write(answer, message, self._limits.idle_timeout_s)
+            if self.is_draining:
+                response.force_close()
+            return response
+        finally:
+            self.active -= 1
+            if answer is not None:
+                answer.close()
+                answer.record.duration_s = self._clock.elapsed() - answer.record.started
+                self._observe(answer.record)
+
+    async def _answer(self, message: web.BaseRequest) -> Answer:
+        try:
+            request = request_from(message, self._limits.max_body_bytes)
+        except RequestError as error:
+            return self._refusal(message, error)
+        return await self._gateway.handle(request)
+
+    def _refusal(self, message: web.BaseRequest, error: RequestError) -> Answer:
+        bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
+        return self._gateway.failure(self._gateway.new_record(bare), error)
+
+    def _refuse(self, message: web.BaseRequest, error: RequestError) -> web.StreamResponse:
+        """The answer to what could not even be read."""
+        answer = self._refusal(message, error)
+        body = answer.body if isinstance(answer.body, bytes) else b""
+        response = web.Response(body=body, status=answer.head.status)
+        response.headers.extend(answer.head.headers.without({"content-length", "content-type"}).pairs)
+        response.headers["Content-Type"] = "text/plain; charset=utf-8"
+        answer.record.sent_bytes = len(body)
+        self._observe(answer.record)
+        return response

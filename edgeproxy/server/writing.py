@@ -1,0 +1,88 @@
+"""From our answer to aiohttp's response, with back-pressure; tells what became of it in the record."""
+
+import asyncio
+
+from aiohttp import hdrs, web
+
+from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.reason import Reason
+from edgeproxy.gateway import Answer
+
+_AT_ONCE_BYTES = 256 * 1024
+"""A body up to here goes out in one write, a longer one in pieces, so that a slow viewer is noticed."""
+
+
+class _Bare:
+    """Mixed into a response: nothing of aiohttp's own is added to the fields, bar Date and framing."""
+
+    async def _prepare_headers(self) -> None:
+        headers = self.headers  # type: ignore[attr-defined]
+        has_type = hdrs.CONTENT_TYPE in headers
+        headers.setdefault(hdrs.SERVER, "edgeproxy")
+        await super()._prepare_headers()  # type: ignore[misc]
+        if not has_type:
+            headers.popall(hdrs.CONTENT_TYPE, None)
+
+
+class _Whole(_Bare, web.Response):
+    pass
+
+
+class _Streamed(_Bare, web.StreamResponse):
+    pass
+
+
+async def write(answer: Answer, request: web.BaseRequest, idle_s: float) -> web.StreamResponse:
+    """Send `answer`; gives the response for aiohttp to finish.
+
+    `idle_s` is how long a viewer may take nothing. What cannot be finished is cut off, so that the
+    viewer sees that it is not whole.
+    """
+    body, record = answer.body, answer.record
+    if isinstance(body, bytes) and len(body) <= _AT_ONCE_BYTES:
+        record.sent_bytes = 0 if request.method == "HEAD" else len(body)
+        return _started(_Whole(body=body), answer)
+    response = _started(_Streamed(), answer)
+    try:
+        await response.prepare(request)
+        if isinstance(body, bytes):
+            view = memoryview(body)
+            for start in range(0, len(body), _AT_ONCE_BYTES):
+                await _write(response, view[start : start + _AT_ONCE_BYTES], idle_s)
+                record.sent_bytes = min(start + _AT_ONCE_BYTES, len(body))
+        else:
+            async for chunk in body:
+                await _write(response, chunk, idle_s)
+                record.sent_bytes += len(chunk)
+    except EdgeError as error:
+        record.reason, record.fault = error.reason, error.message
+        _cut(answer, request)
+    except (ConnectionError, TimeoutError):
+        record.reason = Reason.VIEWER_LEFT
+        _cut(answer, request)
+    return response
+
+
+def _started(response: web.StreamResponse, answer: Answer) -> web.StreamResponse:
+    response.set_status(answer.head.status)
+    response.headers.clear()
+    response.headers.extend(answer.head.headers.pairs)
+    return response
+
+
+async def _write(response: web.StreamResponse, chunk: bytes | memoryview, idle_s: float) -> None:
+    async with asyncio.timeout(idle_s):
+        await response.write(chunk)
+
+
+def _cut(answer: Answer, request: web.BaseRequest) -> None:
+    """Close without the end of the message: neither length nor last chunk will be right."""
+    answer.record.is_cut = True
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version < (1, 1) and answer.head.length is None:
+        # Here the end of the connection is the end of the body: only a reset tells them apart.
+        transport.abort()
+    else:
+        transport.close()

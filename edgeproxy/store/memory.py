@@ -1,0 +1,127 @@
+"""Stored responses in memory, bounded in bytes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from edgeproxy.core.key import CacheKey, variant
+from edgeproxy.core.message import Headers
+from edgeproxy.core.storing import Stored
+
+ENTRY_OVERHEAD_BYTES = 1_500
+"""What an entry takes besides its body and the text of its fields (measured: bench/memory.py)."""
+_FIELD_OVERHEAD_BYTES = 170
+_MAX_VARIANTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored response: its head and times, and the whole body."""
+
+    stored: Stored
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, near enough."""
+        fields = sum(
+            len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in self.stored.head.headers
+        )
+        return ENTRY_OVERHEAD_BYTES + fields + len(self.body)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """All variants under one key, the newest first."""
+
+    entries: list[Entry]
+    size: int
+
+
+class MemoryCache:
+    """Entries by key and variant. The least recently used go first when room is needed.
+
+    Transfers under way `reserve` what they hold, so that they and the entries together stay within
+    `max_bytes`. Staleness is not looked at here: a stale entry can still be validated.
+    """
+
+    def __init__(self, max_bytes: int, max_object_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_object_bytes = min(max_object_bytes, max_bytes)
+        self._slots: LRUCache[CacheKey, _Slot] = LRUCache(max(max_bytes, 1), getsizeof=lambda slot: slot.size)
+        self._reserved = 0
+
+    def find(self, key: CacheKey, sent: Callable[[], Headers]) -> tuple[Entry | None, bool]:
+        """The entry that fits a request, and whether there are variants that do not.
+
+        `sent` gives the request's fields as the origin would get them; asked only if they matter.
+        RFC 9111 §4.1.
+        """
+        slot = self._slots.get(key)
+        if slot is None:
+            return None, False
+        first = slot.entries[0]
+        if not first.stored.vary and len(slot.entries) == 1:
+            return first, False
+        fields = sent()
+        for entry in slot.entries:
+            if variant(entry.stored.vary, fields) == entry.stored.variant:
+                return entry, True
+        return None, True
+
+    def store(self, key: CacheKey, entry: Entry) -> bool:
+        """Put `entry` in place of the one of the same variant; False if it is too large."""
+        if entry.size > self.max_bytes - self._reserved:
+            self._slots.pop(key, None)
+            return False
+        # A replacement that did not fit would raise and leave the old one: take that out first.
+        before = self._slots.pop(key, None)
+        others = [e for e in before.entries if not _is_same_variant(e, entry)] if before is not None else []
+        entries = [entry, *others][:_MAX_VARIANTS]
+        if entry.stored.vary == () or any(e.stored.vary != entry.stored.vary for e in others):
+            # The origin varies on other fields than before: what is known of older ones is no guide.
+            entries = [entry]
+        size = sum(e.size for e in entries)
+        if not self._make_room(size):
+            entries, size = [entry], entry.size
+            self._make_room(size)
+        self._slots[key] = _Slot(entries, size)
+        return True
+
+    def discard(self, key: CacheKey) -> None:
+        """Forget every variant of `key`."""
+        self._slots.pop(key, None)
+
+    def reserve(self, size: int) -> bool:
+        """Set `size` bytes aside for a transfer, evicting if need be; False if that cannot be had."""
+        if not self._make_room(size):
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        self._reserved -= size
+
+    def _make_room(self, size: int) -> bool:
+        if size > self.max_bytes - self._reserved:
+            return False
+        while self._slots.currsize + self._reserved + size > self.max_bytes:
+            self._slots.popitem()
+        return True
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes held by entries and by transfers under way."""
+        return int(self._slots.currsize) + self._reserved
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __repr__(self) -> str:
+        return f"MemoryCache({len(self)} keys, {self.used_bytes}/{self.max_bytes} bytes)"
+
+
+def _is_same_variant(one: Entry, other: Entry) -> bool:
+    return one.stored.vary == other.stored.vary and one.stored.variant == other.stored.variant
