@@ -22,7 +22,9 @@ from edgeproxy.config.schema import Config, Credentials, HttpOrigin
 from edgeproxy.config.schema import S3Origin as S3Section
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explainer, Explanation, Target
-from edgeproxy.gateway import Front, Gateway
+from edgeproxy.gateway.fetching import Fetcher
+from edgeproxy.gateway.gateway import Gateway
+from edgeproxy.gateway.visit import Front
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
@@ -162,16 +164,8 @@ async def opened(
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in buckets.items()}
         filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
-        gateway = Gateway(
-            _front(config),
-            config.behavior_values(),
-            {**origins, **groups},
-            cache,
-            flights,
-            filler,
-            clock,
-            request_id,
-        )
+        fetcher = Fetcher({**origins, **groups}, cache, flights, filler, clock)
+        gateway = Gateway(_front(config), config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
         yield App(config, gateway, cache, flights, worker, explainer, observers, clock)

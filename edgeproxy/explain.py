@@ -11,7 +11,8 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.paths import object_key
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import FAILOVER_METHODS
-from edgeproxy.gateway import Gateway, Visit
+from edgeproxy.gateway.gateway import Gateway
+from edgeproxy.gateway.visit import Visit
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.memory import MemoryCache
 
@@ -82,7 +83,7 @@ class Explainer:
         return f'"{behavior.pattern.text}" -> {behavior.target}, cache policy {policy.name} ({times})'
 
     def _lookup(self, visit: Visit, now: float) -> tuple[tuple[str, str], ...]:
-        bypass = visit.bypass(self._cache)
+        bypass = visit.bypass
         if bypass is not None:
             status = Report(XCache.MISS, bypass.forward, bypass.reason).cache_status("edgeproxy")
             return (("cache", f"not asked ({bypass.reason}): {status}"), ("origins", self._origins(visit)))

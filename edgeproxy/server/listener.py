@@ -9,7 +9,8 @@ from aiohttp import web
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Request
-from edgeproxy.gateway import Answer, Gateway
+from edgeproxy.gateway.answers import Answer
+from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.record import Record
 from edgeproxy.server.protocol import ViewerServer
 from edgeproxy.server.reading import request_from
@@ -108,7 +109,7 @@ class Listener:
 
     def _refusal(self, message: web.BaseRequest, error: RequestError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
-        return self._gateway.failure(self._gateway.new_record(bare), error)
+        return self._gateway.refused(self._gateway.new_record(bare), error)
 
     def _refuse(self, message: web.BaseRequest, error: RequestError) -> web.StreamResponse:
         """The answer to what could not even be read."""

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.reason import Reason
-from edgeproxy.gateway import Answer
+from edgeproxy.gateway.answers import Answer
 
 _AT_ONCE_BYTES = 256 * 1024
 """A body up to here goes out in one write, a longer one in pieces, so that a slow viewer is noticed."""

@@ -1,0 +1,141 @@
+"""What goes to the viewer: built from a stored response, from bytes on their way, from an origin's reply."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import assert_never
+
+from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
+from edgeproxy.core.decision import Fetch, Forward, on_error
+from edgeproxy.core.errors import EdgeError, OriginError, RequestError
+from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.storing import Stored
+from edgeproxy.core.validation import is_not_modified, is_range_current
+from edgeproxy.gateway.visit import Front, Visit
+from edgeproxy.origins.base import Reply
+from edgeproxy.record import Record
+from edgeproxy.store.memory import Entry
+from edgeproxy.store.spool import Reader
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Answer:
+    """Head and body for the viewer. Whoever holds it closes it, whether the body was read or not."""
+
+    head: Head
+    body: bytes | AsyncIterator[bytes]
+    record: Record
+    close: Callable[[], None] = field(default=_nothing, repr=False)
+
+
+def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
+    """From memory: the whole, a part of it, or "you have it already"."""
+    head, body, headers = entry.stored.head, entry.body, visit.request.headers
+    if is_not_modified(headers, head):
+        return _answer(visit, not_modified(head), b"", report)
+    length = ("Content-Length", str(len(body)))
+    if visit.request.method == "HEAD":
+        return _answer(visit, Head(head.status, head.headers.having(length)), b"", report)
+    part = None
+    if head.status == 200 and is_range_current(headers, head):
+        part = requested_slice(headers.get("range"), len(body))
+    match part:
+        case Slice():
+            fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
+            return _answer(
+                visit, Head(206, head.headers.having(*fields)), body[part.first : part.last + 1], report
+            )
+        case Unsatisfiable():
+            fields = (("Content-Range", str(part)), ("Content-Length", "0"))
+            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+        case None:
+            return _answer(visit, Head(head.status, head.headers.having(length)), body, report)
+        case _:
+            assert_never(part)
+
+
+def from_reader(visit: Visit, stored: Stored, reader: Reader, report: Report) -> Answer:
+    """As the bytes come in."""
+    if is_not_modified(visit.request.headers, stored.head):
+        reader.close()
+        return _answer(visit, not_modified(stored.head), b"", report)
+    return _answer(visit, stored.head, reader, report, reader.close)
+
+
+def from_reply(visit: Visit, reply: Reply, fetch: Fetch, reason: Reason | None) -> Answer:
+    """The origin's answer as it is, for this viewer alone."""
+    visit.record.trail = reply.trail
+    status = reply.head.status
+    x_cache = XCache.ERROR if status >= 400 else XCache.MISS
+    report = Report(x_cache, fetch.forward, reason, fwd_status=status)
+    if visit.request.method in ("GET", "HEAD") and is_not_modified(visit.request.headers, reply.head):
+        reply.close()
+        return _answer(visit, not_modified(reply.head), b"", report)
+    return _answer(visit, reply.head, reply.body, report, reply.close)
+
+
+def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
+    """A status and one plain sentence; the cause goes to the log alone."""
+    status, reason, sentence = error.status, error.reason, error.message
+    forward = Forward.BYPASS
+    if isinstance(error, OriginError):
+        failed = on_error(error)
+        status, reason, forward = failed.status, failed.reason, Forward.MISS
+        record.trail = error.trail
+    if not isinstance(error, RequestError):
+        record.fault = error.message
+        sentence = _SENTENCES.get(status, "edgeproxy could not answer this request")
+    body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
+    report = Report(XCache.ERROR, forward, reason)
+    return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
+
+
+_SENTENCES = {
+    502: "the origin could not be reached, or gave no usable answer",
+    503: "edgeproxy is shutting down",
+    504: "the origin did not answer in time",
+}
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        # 494 is CloudFront's own.
+        return "Request Header Too Large"
+
+
+def _answer(
+    visit: Visit,
+    head: Head,
+    body: bytes | AsyncIterator[bytes],
+    report: Report,
+    close: Callable[[], None] = _nothing,
+) -> Answer:
+    return _finished(visit.record, visit.front, head, body, report, close)
+
+
+def _finished(
+    record: Record,
+    front: Front,
+    head: Head,
+    body: bytes | AsyncIterator[bytes],
+    report: Report,
+    close: Callable[[], None],
+) -> Answer:
+    record.status, record.report, record.reason = head.status, report, report.reason
+    headers = answer_headers(head.headers, report, via=front.via, request_id=record.id)
+    if front.debug_headers:
+        if record.trail:
+            headers = headers.having(("X-Edge-Origin", " ".join(map(str, record.trail))))
+        if record.backfill:
+            headers = headers.having(("X-Edge-Backfill", record.backfill))
+    return Answer(Head(head.status, headers), body, record, close)

@@ -1,0 +1,141 @@
+"""The fetch that serves all who wait for an object: viewers, the cache, the backfill."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from edgeproxy.backfill.filler import Filler
+from edgeproxy.clock import Clock
+from edgeproxy.core.decision import Fetch, Keep, Pass, Refresh, on_reply
+from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.forwarding import unconditional
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.storing import Stored
+from edgeproxy.gateway.visit import Visit
+from edgeproxy.origins.base import Origin, Reply
+from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
+from edgeproxy.store.memory import Entry, MemoryCache
+
+
+class Fetcher:
+    """Asks origins, for one viewer (`straight`) or for everybody (`flight`)."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Origin],
+        cache: MemoryCache,
+        flights: Flights,
+        filler: Filler,
+        clock: Clock,
+    ) -> None:
+        self._targets = targets
+        self._cache = cache
+        self._flights = flights
+        self._filler = filler
+        self._clock = clock
+
+    async def straight(self, visit: Visit) -> Reply:
+        """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
+        target = visit.behavior.target
+        reply = await self._targets[target].fetch(visit.sent)
+        visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
+        return reply
+
+    def flight(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> tuple[Flight, bool]:
+        """The flight for this key, and whether it was started for this visit."""
+        flight = self._flights.find(visit.key)
+        if flight is not None:
+            return flight, False
+        flight = Flight(fetch)
+        self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
+        return flight, True
+
+    async def _fly(self, visit: Visit, flight: Flight, entry: Entry | None) -> None:
+        """Fetch, judge the answer, tell those who wait, take the body in, store it."""
+        sent = unconditional(visit.sent)
+        if flight.fetch.conditions:
+            sent = replace(sent, headers=sent.headers.having(*flight.fetch.conditions))
+        target = visit.behavior.target
+        requested_at = self._clock.now()
+        try:
+            reply = await self._targets[target].fetch(sent)
+        except EdgeError as error:
+            flight.land(Failed(error))
+            return
+        flight.backfill = self._filler.consider(target, visit.key, sent, reply)
+        found = entry.stored if entry is not None and flight.fetch.conditions else None
+        verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
+        match verdict:
+            case Refresh():
+                assert entry is not None
+                reply.close()
+                refreshed = Entry(verdict.stored, entry.body)
+                self._cache.store(visit.key, refreshed)
+                flight.land(Refreshed(refreshed, reply.trail))
+            case Keep():
+                reason = self._reserve(reply)
+                if reason is not None:
+                    self._hand_over(visit, flight, reply, reason)
+                    return
+                flight.land(Shared(verdict.stored, reply.trail))
+                try:
+                    await self._take_in(visit, flight, reply, verdict.stored)
+                finally:
+                    reply.close()
+            case Pass():
+                if reply.head.status < 400 or reply.head.status in (404, 410):
+                    # It may not be stored, but what is stored is no longer the answer either.
+                    self._cache.discard(visit.key)
+                self._hand_over(visit, flight, reply, verdict.reason)
+            case _:
+                assert_never(verdict)
+
+    def _reserve(self, reply: Reply) -> Reason | None:
+        """Set the body's room aside; else why it cannot be kept."""
+        length = reply.head.length
+        if not reply.is_delimited:
+            return Reason.LENGTH_UNKNOWN
+        if length is not None and length > self._cache.max_object_bytes:
+            return Reason.TOO_LARGE
+        return None if self._cache.reserve(length or 0) else Reason.NO_ROOM
+
+    def _hand_over(self, visit: Visit, flight: Flight, reply: Reply, reason: Reason) -> None:
+        """The reply is for the one who asked first; others may start anew at once."""
+        self._flights.withdraw(visit.key, flight)
+        flight.land(Unshared(reply, reason))
+
+    async def _take_in(self, visit: Visit, flight: Flight, reply: Reply, stored: Stored) -> None:
+        """Read the body into the spool, and into the cache once it is whole.
+
+        A body of unknown length that outgrows its room goes on to those who read it, and is not kept.
+        """
+        spool = flight.spool
+        reserved = reply.head.length or 0
+        size = 0
+        try:
+            async for chunk in reply.body:
+                size += len(chunk)
+                if spool.keeps and size > reserved:
+                    more = self._more_room(size, reserved)
+                    reserved += more
+                    if not more:
+                        self._flights.withdraw(visit.key, flight)
+                        spool.let_go()
+                spool.feed(chunk)
+                await spool.has_room()
+                if not spool.keeps and not spool.has_readers:
+                    return
+        except EdgeError as error:
+            spool.fail(error)
+            return
+        finally:
+            self._cache.release(reserved)
+        if spool.keeps:
+            self._cache.store(visit.key, Entry(stored, spool.whole()))
+        spool.end()
+
+    def _more_room(self, size: int, reserved: int) -> int:
+        """Bytes newly reserved for a body that has grown to `size`; 0 if there are none to be had."""
+        limit = self._cache.max_object_bytes
+        more = max(size, min(2 * reserved, limit)) - reserved
+        return more if size <= limit and self._cache.reserve(more) else 0

@@ -1,0 +1,156 @@
+"""A request comes in, an answer goes out: the decisions of `core` in order, and what they say done.
+
+The gateway names no concrete origin and knows no HTTP library.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from edgeproxy.clock import Clock
+from edgeproxy.core.answering import Report, XCache
+from edgeproxy.core.behavior import Behavior
+from edgeproxy.core.decision import Fetch, Serve, on_lookup
+from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.key import variant
+from edgeproxy.core.message import Request
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.storing import Stored
+from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_reader, from_reply
+from edgeproxy.gateway.fetching import Fetcher
+from edgeproxy.gateway.visit import Front, Visit, admitted
+from edgeproxy.record import Record
+from edgeproxy.store.flight import Failed, Refreshed, Shared, Unshared
+from edgeproxy.store.memory import Entry, MemoryCache
+
+
+class Gateway:
+    """Answers requests. Holds no state of its own: that is in the cache, the flights and the queue."""
+
+    def __init__(
+        self,
+        front: Front,
+        behaviors: tuple[Behavior, ...],
+        cache: MemoryCache,
+        fetcher: Fetcher,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._front = front
+        self._behaviors = behaviors
+        self._cache = cache
+        self._fetcher = fetcher
+        self._clock = clock
+        self._new_id = new_id
+
+    async def handle(self, request: Request) -> Answer:
+        """Answer one request. Never raises but for cancellation: a fault becomes an error answer.
+
+        `request.path` is as received; `request.body` is None where the message has none.
+        """
+        record = self.new_record(request)
+        try:
+            visit = self.admitted(request, record)
+            bypass = visit.bypass
+            if bypass is not None:
+                return await self._straight(visit, bypass)
+            return await self._through_cache(visit)
+        except EdgeError as error:
+            return self.refused(record, error)
+        except Exception as error:  # the viewer gets a 500, the log the cause; the server lives on
+            fault = EdgeError(Reason.INTERNAL, f"{type(error).__name__}: {error}", status=500)
+            return self.refused(record, fault)
+
+    def new_record(self, request: Request) -> Record:
+        """The record of a request that has just come in."""
+        now, elapsed = self._clock.now(), self._clock.elapsed()
+        return Record(self._new_id(), request.method, request.target, request.viewer, now, elapsed)
+
+    def admitted(self, request: Request, record: Record) -> Visit:
+        """The visit of a request that is let in.  Raises `RequestError`."""
+        return admitted(request, self._behaviors, self._front, record)
+
+    def refused(self, record: Record, error: EdgeError) -> Answer:
+        """The answer to a request that cannot be served."""
+        return from_error(record, error, self._front)
+
+    async def _straight(self, visit: Visit, fetch: Fetch) -> Answer:
+        """Past the cache."""
+        return from_reply(visit, await self._fetcher.straight(visit), fetch, fetch.reason)
+
+    async def _through_cache(self, visit: Visit) -> Answer:
+        entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
+        stored = entry.stored if entry is not None else None
+        decision = on_lookup(stored, has_variants, self._clock.now())
+        match decision:
+            case Serve():
+                assert entry is not None
+                report = Report(XCache.HIT, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s)
+                return from_entry(visit, entry, report)
+            case Fetch():
+                if visit.asks_for_part:
+                    # Nothing whole would come of it that could be kept.
+                    return await self._straight(visit, decision)
+                return await self._together(visit, decision, entry)
+            case _:
+                assert_never(decision)
+
+    async def _together(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> Answer:
+        """Join the fetch that is under way for this key, or start it."""
+        flight, is_leader = self._fetcher.flight(visit, fetch, entry)
+        landing = await (flight.leaders_landing() if is_leader else flight.landing())
+        if is_leader:
+            visit.record.backfill = flight.backfill
+        match landing:
+            case Shared():
+                if not is_leader and not (flight.spool.keeps and _fits(landing.stored, visit)):
+                    return await self._straight(visit, fetch)
+                visit.record.trail = landing.trail
+                x_cache = XCache.MISS if is_leader else XCache.HIT
+                report = self._report(x_cache, fetch, landing.stored, landing.stored.head.status, is_leader)
+                reader = flight.leaders_reader if is_leader else flight.spool.reader()
+                return from_reader(visit, landing.stored, reader, report)
+            case Refreshed():
+                stored = landing.entry.stored
+                if not is_leader and not _fits(stored, visit):
+                    return await self._straight(visit, fetch)
+                visit.record.trail = landing.trail
+                report = self._report(
+                    XCache.REFRESH_HIT, fetch, stored, 304, is_leader, age_s=stored.age(self._clock.now())
+                )
+                return from_entry(visit, landing.entry, report)
+            case Unshared():
+                if not is_leader:
+                    return await self._straight(visit, fetch)
+                return from_reply(visit, landing.reply, fetch, landing.reason)
+            case Failed():
+                raise landing.error
+            case _:
+                assert_never(landing)
+
+    def _report(
+        self,
+        x_cache: XCache,
+        fetch: Fetch,
+        stored: Stored,
+        fwd_status: int,
+        is_leader: bool,
+        age_s: float | None = None,
+    ) -> Report:
+        return Report(
+            x_cache,
+            fetch.forward,
+            fetch.reason,
+            fwd_status=fwd_status,
+            fresh_for_s=max(0.0, stored.fresh_for(self._clock.now())),
+            age_s=age_s,
+            is_stored=True,
+            is_collapsed=not is_leader,
+        )
+
+    def __repr__(self) -> str:
+        return f"Gateway({len(self._behaviors)} behaviours, {self._cache!r})"
+
+
+def _fits(stored: Stored, visit: Visit) -> bool:
+    """Whether a response that another request brought is the answer to this one too.  RFC 9111 §4.1."""
+    return variant(stored.vary, visit.sent.headers) == stored.variant

@@ -1,0 +1,82 @@
+"""One request on its way through the gateway, and whether it is let in."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from edgeproxy.core.behavior import Behavior, admit, behavior_for
+from edgeproxy.core.decision import Fetch, Forward
+from edgeproxy.core.errors import RequestError
+from edgeproxy.core.forwarding import forwarded, is_loop, is_trusted, without_claims
+from edgeproxy.core.key import CacheKey, cache_key
+from edgeproxy.core.message import Request
+from edgeproxy.core.paths import normalise
+from edgeproxy.core.reason import Reason
+from edgeproxy.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """How we present ourselves to viewers, and whom of them we believe."""
+
+    via: str
+    loop_id: str
+    aliases: frozenset[str] = frozenset()
+    trusted_proxies: tuple[str, ...] = ()
+    default_root_object: str = ""
+    allow_ambiguous_paths: bool = False
+    debug_headers: bool = False
+
+
+@dataclass
+class Visit:
+    """A request that was let in, with what was found out about it. Parts are worked out when asked for."""
+
+    request: Request
+    behavior: Behavior
+    record: Record
+    front: Front
+
+    @cached_property
+    def key(self) -> CacheKey:
+        """The cache key."""
+        return cache_key(self.request, self.behavior.cache.key)
+
+    @cached_property
+    def sent(self) -> Request:
+        """The request as the origin gets it."""
+        behavior, front = self.behavior, self.front
+        return forwarded(
+            self.request, behavior.cache.key, behavior.origin_request, via=front.via, loop_id=front.loop_id
+        )
+
+    @property
+    def asks_for_part(self) -> bool:
+        """Whether the answer will not be the whole representation, or not one that others could share."""
+        request = self.request
+        return request.method == "HEAD" or request.body is not None or "range" in request.headers
+
+    @property
+    def bypass(self) -> Fetch | None:
+        """Why this request does not go through the cache at all; None if it does."""
+        if self.request.method not in self.behavior.cached_methods:
+            return Fetch(Forward.METHOD, Reason.METHOD_NOT_CACHED)
+        if self.behavior.cache.ttl.is_off:
+            return Fetch(Forward.BYPASS, Reason.CACHING_DISABLED)
+        return None
+
+
+def admitted(request: Request, behaviors: tuple[Behavior, ...], front: Front, record: Record) -> Visit:
+    """The visit of a request that is let in.  Raises `RequestError`."""
+    if front.aliases and not {request.host, request.host.rpartition(":")[0]} & front.aliases:
+        raise RequestError(Reason.BAD_HOST, "this host name is not served here", status=403)
+    if is_loop(request, front.loop_id):
+        raise RequestError(Reason.LOOP, "this request has come through here before", status=508)
+    path = normalise(request.path, allow_ambiguous=front.allow_ambiguous_paths)
+    if path == "/" and front.default_root_object:
+        path = f"/{front.default_root_object}"
+    trusted = is_trusted(request.viewer, front.trusted_proxies)
+    headers = request.headers if trusted else without_claims(request.headers)
+    request = replace(request, path=path, headers=headers)
+    behavior = behavior_for(path, behaviors)
+    admit(request, behavior, has_body=request.body is not None)
+    return Visit(request, behavior, record, front)
