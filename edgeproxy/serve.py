@@ -96,9 +96,7 @@ async def serve(config: Config, observers: Observers, say: Callable[[str], None]
         if not (cut or left.flights or left.jobs):
             say("drained: nothing was left undone")
             return 0
-        say(
-            f"drained: {cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up"
-        )
+        say(f"drained: {cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up")
         return 1
 
 
