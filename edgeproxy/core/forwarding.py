@@ -5,7 +5,8 @@ origin requests"; RFC 9110 §7.6, RFC 8586 (CDN-Loop).
 """
 
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 from edgeproxy.core.key import (
@@ -135,7 +136,12 @@ def is_trusted(viewer: str, networks: Networks) -> bool:
         address = ip_address(viewer)
     except ValueError:
         return False
-    return any(address in ip_network(network) for network in networks)
+    return any(address in _network(network) for network in networks)
+
+
+@lru_cache(maxsize=256)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text)
 
 
 def unconditional(request: Request) -> Request:

@@ -83,10 +83,10 @@ def _is_in_key(name: str, policy: KeyPolicy) -> bool:
 
 
 def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, received_at: float) -> Stored:
-    """What is kept of a response that may be stored."""
+    """What is kept of a response that may be stored; fields of one connection are not (RFC 9111 §3.1)."""
     vary = vary_names(head.headers)
     return Stored(
-        head=head,
+        head=Head(head.status, head.headers.end_to_end()),
         lifetime_s=lifetime(head, policy.ttl, received_at),
         age_at_arrival_s=age_on_arrival(head, requested_at, received_at),
         received_at=received_at,

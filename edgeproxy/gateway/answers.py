@@ -68,13 +68,18 @@ def from_reader(visit: Visit, stored: Stored, reader: Reader, report: Report) ->
     return _answer(visit, stored.head, reader, report, reader.close)
 
 
-def from_reply(visit: Visit, reply: Reply, fetch: Fetch, reason: Reason | None) -> Answer:
-    """The origin's answer as it is, for this viewer alone."""
+def from_reply(
+    visit: Visit, reply: Reply, fetch: Fetch, reason: Reason | None, *, was_unconditional: bool = False
+) -> Answer:
+    """The origin's answer as it is, for this viewer alone.
+
+    `was_unconditional`: the viewer's conditions were held back from the origin, so they are judged here.
+    """
     visit.record.trail = reply.trail
     status = reply.head.status
     x_cache = XCache.ERROR if status >= 400 else XCache.MISS
     report = Report(x_cache, fetch.forward, reason, fwd_status=status)
-    if visit.request.method in ("GET", "HEAD") and is_not_modified(visit.request.headers, reply.head):
+    if was_unconditional and is_not_modified(visit.request.headers, reply.head):
         reply.close()
         return _answer(visit, not_modified(reply.head), b"", report)
     return _answer(visit, reply.head, reply.body, report, reply.close)

@@ -121,7 +121,7 @@ class Gateway:
             case Unshared():
                 if not is_leader:
                     return await self._straight(visit, fetch)
-                return from_reply(visit, landing.reply, fetch, landing.reason)
+                return from_reply(visit, landing.reply, fetch, landing.reason, was_unconditional=True)
             case Failed():
                 raise landing.error
             case _:

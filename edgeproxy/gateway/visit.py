@@ -13,6 +13,8 @@ from edgeproxy.core.paths import normalise
 from edgeproxy.core.reason import Reason
 from edgeproxy.record import Record
 
+_PARTIAL = ("range", "if-match", "if-unmodified-since")
+
 
 @dataclass(frozen=True, slots=True)
 class Front:
@@ -51,9 +53,16 @@ class Visit:
 
     @property
     def asks_for_part(self) -> bool:
-        """Whether the answer will not be the whole representation, or not one that others could share."""
+        """Whether the answer may be other than the whole representation, so that nobody could share it.
+
+        `If-Match` and `If-Unmodified-Since` are for the origin alone to judge.  RFC 9111 §4.3.2.
+        """
         request = self.request
-        return request.method == "HEAD" or request.body is not None or "range" in request.headers
+        return (
+            request.method == "HEAD"
+            or request.body is not None
+            or any(f in request.headers for f in _PARTIAL)
+        )
 
     @property
     def bypass(self) -> Fetch | None:
