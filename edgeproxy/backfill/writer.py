@@ -38,7 +38,8 @@ _GROWTH_EVERY = 1_000
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 _FINAL = frozenset(
     "AccessDenied InvalidAccessKeyId SignatureDoesNotMatch NoSuchBucket InvalidBucketName EntityTooLarge"
-    " KeyTooLongError InvalidToken ExpiredToken AllAccessDisabled MetadataTooLarge InvalidRequest".split()
+    " KeyTooLongError XMinioInvalidObjectName InvalidToken ExpiredToken AllAccessDisabled"
+    " MetadataTooLarge InvalidRequest".split()
 )
 
 

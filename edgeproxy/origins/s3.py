@@ -24,6 +24,7 @@ _SENT = CONDITIONAL | {"range", "content-length", "content-type", "content-md5",
 _SENT |= {"access-control-request-headers", "access-control-request-method", "cache-control"}
 _DROPPED = frozenset({"x-amz-id-2", "x-amz-request-id", "x-minio-deployment-id", "x-ratelimit-limit"})
 _DROPPED |= {"x-ratelimit-remaining", "x-amz-delete-marker", "x-amz-content-sha256", "x-amzn-requestid"}
+_DROPPED |= {"strict-transport-security"}
 _MAX_ERROR_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>\s*([A-Za-z]{1,64})\s*</Code>")
 _VERSION = re.compile(r"(?:^|&)(versionId=[A-Za-z0-9._\-]{1,1024})(?:&|\Z)")
@@ -51,6 +52,8 @@ _FAULTS = {
         ("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"), Reason.S3_REGION
     ),
 }
+# Keys that the server cannot have: so it has no such object. MinIO's is for "//" and dot segments.
+_IMPOSSIBLE_KEY = frozenset({"KeyTooLongError", "InvalidURI", "XMinioInvalidObjectName"})
 # Statuses whose body is an error document worth reading.
 _TELLING = frozenset({301, 307, 400, 401, 403, 404})
 
@@ -148,24 +151,19 @@ class S3Origin:
 
     async def _judged(self, request: Request, key: bytes, reply: Reply) -> Reply:
         """The reply once its error document has been read: is it about the object, or about us?"""
-        if request.method == "HEAD" and reply.head.status != 404:
-            # No document with a HEAD: ask by a GET for the code alone.
-            told = await self._exchange(
-                Request("GET", request.path, headers=Headers([("Range", "bytes=0-0")])), key
-            )
-            document = await _beginning(told)
-        elif request.method == "HEAD":
-            return reply
+        if request.method == "HEAD":
+            # No document comes with it: ask by a GET, for the code alone.
+            probe = Request("GET", request.path, request.query, Headers([("Range", "bytes=0-0")]))
+            document = await _beginning(await self._exchange(probe, key))
         else:
             document = await _beginning(reply)
-            fields = reply.head.headers.without({"transfer-encoding"}).having(
-                ("Content-Length", str(len(document)))
-            )
-            reply = Reply(Head(reply.head.status, fields), whole_body(document))
+            reply = _documented(reply.head.status, reply.head.headers, document)
         match = _CODE.search(document)
         code = match[1].decode() if match is not None else ""
         if code in _FAULTS:
             raise OriginError(_FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
+        if code in _IMPOSSIBLE_KEY:
+            return _documented(404, reply.head.headers, document)
         return reply
 
     def __repr__(self) -> str:
@@ -185,7 +183,14 @@ async def _beginning(reply: Reply) -> bytes:
     return document[:_MAX_ERROR_BYTES]
 
 
+def _documented(status: int, headers: Headers, document: bytes) -> Reply:
+    """A reply with an error document that has been read."""
+    length = ("Content-Length", str(len(document)))
+    return Reply(Head(status, headers.without({"transfer-encoding"}).having(length)), whole_body(document))
+
+
 def _missing(name: str) -> Reply:
     document = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
-    headers = Headers([("Content-Type", "application/xml"), ("Content-Length", str(len(document)))])
-    return Reply(Head(404, headers), whole_body(document), trail=(Attempt(name, 404),))
+    reply = _documented(404, Headers([("Content-Type", "application/xml")]), document)
+    reply.trail = (Attempt(name, 404),)
+    return reply
