@@ -111,6 +111,10 @@ class App:
             },
         }
 
+    async def backfilled(self) -> None:
+        """Return when no backfill job waits or is at work."""
+        await self._worker.idle()
+
     async def drain(self, timeout_s: float) -> Drained:
         """Finish transfers and jobs; what is not done after `timeout_s` is given up and counted."""
         ending = self.clock.elapsed() + timeout_s

@@ -134,24 +134,32 @@ def status(path: Path, ready: bool) -> None:
 
 @main.command()
 @click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 takes a free one.")
-@click.option("--site-only", is_flag=True, help="Only the full origin with its files.")
-@click.option("--listen", default="127.0.0.1:9100", show_default=True, help="With --site-only: where.")
-@click.option("--make-bucket", "make_bucket", is_flag=True, help="Only make the bucket that --config names.")
+@click.option("--demo", is_flag=True, help="Try the three things that the lab suggests, show them, and end.")
+@click.option(
+    "--site-only", "site", metavar="ADDRESS", help="Only the full origin with its files, on ADDRESS."
+)
+@click.option("--make-buckets", "buckets", is_flag=True, help="Only make the buckets that --config names.")
 @_CONFIG
-def lab(port: int, site_only: bool, listen: str, make_bucket: bool, path: Path) -> None:
+def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> None:
     """Start an S3, a full origin and the gateway, here and now, to try things out."""
+    from edgeproxy.config.units import address
     from edgeproxy.lab import session
+    from edgeproxy.lab.bucket import LabError
     from edgeproxy.serve import run
     from edgeproxy.server.listener import ListenError
 
     try:
-        if make_bucket:
-            run(session.make_buckets(_loaded(path), lambda line: click.echo(line)))
-        elif site_only:
-            run(session.serve_site(listen))
+        if buckets:
+            run(session.make_buckets(_loaded(path), click.echo))
+        elif site is not None:
+            run(session.serve_site(address(site), click.echo))
         else:
-            run(session.run_lab(port))
-    except (session.LabError, ListenError) as error:
+            run(session.run_lab(port, demo=demo))
+    except ValueError as error:
+        _fail(f'--site-only: got "{site}", want {error}')
+    except ListenError as error:
+        _fail(f"{error}; --port takes another, 0 any free one", status=1)
+    except LabError as error:
         _fail(str(error), status=1)
 
 

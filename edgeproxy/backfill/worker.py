@@ -67,14 +67,18 @@ class Worker:
         self.counts[f"refused-{reason}" if reason is not None else "queued"] += 1
         return reason
 
+    async def idle(self) -> None:
+        """Return when no job waits or is at work."""
+        while len(self._queue):
+            self._settled.clear()
+            await self._settled.wait()
+
     async def drain(self, timeout_s: float) -> int:
         """Take no new jobs, work off those that wait, stop after `timeout_s`; gives how many are left."""
         self._is_draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while len(self._queue):
-                    self._settled.clear()
-                    await self._settled.wait()
+                await self.idle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

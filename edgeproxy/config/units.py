@@ -64,7 +64,8 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _address(value: object) -> Address:
+def address(value: object) -> Address:
+    """The address in text such as "127.0.0.1:8080".  Raises `ValueError` with what is wanted."""
     if isinstance(value, Address):
         return value
     match = _ADDRESS.match(value.strip()) if isinstance(value, str) else None
@@ -87,7 +88,7 @@ Seconds = Annotated[
 ]
 Listen = Annotated[
     Address,
-    BeforeValidator(_address),
+    BeforeValidator(address),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8080"]}),
 ]
