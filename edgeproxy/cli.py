@@ -64,9 +64,9 @@ def check(path: Path) -> None:
 def schema(markdown: bool) -> None:
     """Print the JSON Schema of the configuration, for editors."""
     if markdown:
-        from edgeproxy.config.reference import markdown as reference
+        from edgeproxy.config.manual import markdown as manual
 
-        click.echo(reference(), nl=False)
+        click.echo(manual(), nl=False)
     else:
         from edgeproxy.config.effective import json_schema
 

@@ -33,19 +33,19 @@ def _duration(value: object) -> float:
 
 
 def size_text(size: int) -> str:
-    """Bytes as the largest binary unit that keeps it whole: 268435456 -> "256MiB"."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
+    """Bytes in the largest unit that keeps them whole, binary ones first: 268435456 -> "256MiB"."""
+    for unit in ("TiB", "GiB", "MiB", "TB", "GB", "MB", "KiB", "kB"):
         if size and size % _SIZE_UNITS[unit] == 0:
             return f"{size // _SIZE_UNITS[unit]}{unit}"
-    return f"{size}B" if size else "0"
+    return f"{size}B"
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as the largest unit that keeps it whole: 86400 -> "1d"."""
+    """Seconds in the largest unit that keeps them whole: 86400 -> "1d"."""
     for unit in ("d", "h", "m", "s"):
         if seconds and seconds % _DURATION_UNITS[unit] == 0:
             return f"{seconds / _DURATION_UNITS[unit]:g}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,8 @@ async def _file(request: web.Request) -> web.StreamResponse:
     """A file with a strong ETag; ranges and conditions are aiohttp's work."""
     folder = request.app[_FOLDER]
     wanted = request.match_info["path"] or "index.html"
-    try:
-        place = (folder / wanted).resolve()
-        found = place.is_relative_to(folder) and place.is_file()
-    except (OSError, ValueError):
-        found = False
-    if not found:
+    place = _place(folder, wanted)
+    if place is None:
         return web.Response(status=404, text="the site has no such file\n")
     media_type, _ = mimetypes.guess_type(place.name)
     headers = {
@@ -48,6 +44,15 @@ async def _file(request: web.Request) -> web.StreamResponse:
         "Cache-Control": f"public, max-age={_MAX_AGE_S}",
     }
     return web.FileResponse(place, headers=headers, chunk_size=256 * 1024)
+
+
+def _place(folder: Path, wanted: str) -> Path | None:
+    """The file in `folder`, and not above it."""
+    try:
+        place = (folder / wanted).resolve()
+        return place if place.is_relative_to(folder) and place.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 async def _time(_: web.Request) -> web.Response:
