@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from edgeproxy.config.references import broken_references
-from edgeproxy.config.schema import Config, Section
+from edgeproxy.config.schema import FORMS, Config, Section
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 _SECRET_KEYS = frozenset({"token", "secret_access_key", "session_token"})
@@ -135,7 +135,8 @@ def _filled(
 
 def _mistake(error: ErrorDetails) -> Mistake:
     """One of pydantic's findings in our words."""
-    path = tuple(part for part in error["loc"] if not _is_branch(part))
+    location = error["loc"]
+    path = tuple(part for index, part in enumerate(location) if not _is_branch(location, index))
     where = _dotted(path)
     secret = bool(path) and path[-1] in _SECRET_KEYS
     seen = "got ***" if secret else f"got {_shown(error['input'])}"
@@ -154,17 +155,24 @@ def _mistake(error: ErrorDetails) -> Mistake:
         case "union_tag_not_found":
             return Mistake(f"{where}.type", "is missing", "one of 's3', 'http'")
         case "string_pattern_mismatch":
-            return Mistake(where, seen, f"text of the form {context['pattern']}")
+            return Mistake(where, seen, FORMS[context["pattern"]])
+        case "literal_error" if "word" in error["loc"]:
+            return Mistake(where, seen, f"{context['expected']}, or a mapping")
     wanted = re.sub(r"^(Input|String|List|Tuple|Dictionary|Value) should (be |have )?", "", error["msg"])
     return Mistake(where, seen, wanted[:1].lower() + wanted[1:])
 
 
-# The names of a union's branches stand in pydantic's locations; they say nothing to a reader.
-_BRANCHES = frozenset({"s3", "http", "Credentials", "Whitelist", "AllExcept", "[key]"})
+_CHOICES = frozenset({"credentials", "query", "headers", "cookies"})
 
 
-def _is_branch(part: str | int) -> bool:
-    return isinstance(part, str) and (part in _BRANCHES or part.startswith(("literal[", "constrained-str")))
+def _is_branch(path: tuple[str | int, ...], index: int) -> bool:
+    """Whether a part of pydantic's location is the name of a union's branch: nothing that stands in the file."""
+    part = path[index]
+    if path[0] == "origins" and index == 2:
+        return part in ("s3", "http")
+    return part == "[key]" or (
+        part in ("word", "mapping", "all_except") and index > 0 and path[index - 1] in _CHOICES
+    )
 
 
 def _nearest(path: tuple[str | int, ...]) -> str:

@@ -1,10 +1,19 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
 from edgeproxy.config.units import Address, Bytes, Listen, Seconds
@@ -17,10 +26,29 @@ from edgeproxy.core.paths import Pattern
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
 
+# What each pattern below means, for messages.
+FORMS = {
+    (
+        _NAME := r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$"
+    ): "a name of letters, digits, dots, dashes and underscores",
+    (_TOKEN := r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$"): "the name of a header field",
+    (
+        _VALUE := r"^(?:[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?)?$"
+    ): "a line of text without blanks around",
+    (_OBJECT := r"^(?:[^/].*)?$"): 'the name of an object without a slash in front, such as "index.html"',
+    (
+        _PATH := r"^(?:/[^?#\s]*[^/?#\s])?$"
+    ): 'a path with a slash in front and none behind, such as "/production"',
+    (
+        _BUCKET := r"^[A-Za-z0-9][A-Za-z0-9._\-]{1,62}$"
+    ): "the name of a bucket, 2 to 63 letters, digits, dots, dashes",
+    (_REGION := r"^[a-z0-9\-]+$"): 'the name of a region, such as "eu-west-1"',
+}
+
 Method = Literal["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$")]
-HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1783)]
+Name = Annotated[str, Field(pattern=_NAME)]
+HeaderName = Annotated[str, Field(pattern=_TOKEN)]
+HeaderValue = Annotated[str, Field(pattern=_VALUE, max_length=1783)]
 PathPattern = Annotated[str, Field(min_length=1, max_length=255)]
 
 # CloudFront Developer Guide, "Add custom headers to origin requests".
@@ -46,7 +74,7 @@ class Server(Section):
     """Host names that are answered; empty = every host."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-*` fields are believed, such as `10.0.0.0/8`; others' are dropped."""
-    default_root_object: str = Field(default="", max_length=255, pattern=r"^(?:[^/].*)?$")
+    default_root_object: str = Field(default="", max_length=255, pattern=_OBJECT)
     """The object that a request for `/` gets, such as `index.html`."""
     ambiguous_paths: Literal["refuse", "pass"] = "refuse"
     """Paths with `.` or `..` segments, `%2F` or `%5C`: refused with 400, or passed on as CloudFront does."""
@@ -120,7 +148,7 @@ class Credentials(Section):
 class OriginBase(Section):
     """What all origins have."""
 
-    origin_path: str = Field(default="", pattern=r"^(?:/[^?#\s]*[^/?#\s])?$", max_length=255)
+    origin_path: str = Field(default="", pattern=_PATH, max_length=255)
     """Put in front of every request path, such as `/production`."""
     connection_attempts: int = Field(default=3, ge=1, le=3)
     """How often connecting is tried; also how often a GET or HEAD that got no answer in time is sent."""
@@ -149,15 +177,18 @@ class S3Origin(OriginBase):
 
     type: Literal["s3"]
     """`s3`"""
-    bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{1,62}$")
+    bucket: str = Field(pattern=_BUCKET)
     """Name of the bucket."""
-    region: str = Field(default="us-east-1", pattern=r"^[a-z0-9\-]+$")
+    region: str = Field(default="us-east-1", pattern=_REGION)
     """Region, also for the signature."""
     endpoint: str | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     """Bucket in the path or in the host name; `auto`: in the host name on AWS, else in the path."""
-    credentials: Literal["default", "anonymous"] | Credentials = "default"
+    credentials: Annotated[
+        Annotated[Literal["default", "anonymous"], Tag("word")] | Annotated[Credentials, Tag("mapping")],
+        Discriminator(lambda value: "mapping" if isinstance(value, dict | Section) else "word"),
+    ] = "default"
     """`default` asks the AWS provider chain (environment, profile, role), `anonymous` does not sign."""
 
     @field_validator("endpoint")
@@ -232,7 +263,20 @@ class AllExcept(Section):
     """Names that do not count."""
 
 
-Choice = Literal["none", "all"] | Whitelist | AllExcept
+def _shape(value: object) -> str:
+    """Which branch of a choice is meant: by its shape, so that a mistake is told once and not per branch."""
+    if not isinstance(value, dict | Section):
+        return "word"
+    fields = value if isinstance(value, dict) else type(value).model_fields
+    return "all_except" if "all_except" in fields else "mapping"
+
+
+Choice = Annotated[
+    Annotated[Literal["none", "all"], Tag("word")]
+    | Annotated[Whitelist, Tag("mapping")]
+    | Annotated[AllExcept, Tag("all_except")],
+    Discriminator(_shape),
+]
 
 
 def _selection(choice: Choice, *, lower: bool = False) -> Selection:
@@ -265,6 +309,15 @@ class CachePolicySection(Section):
     """Whether gzip answers are kept apart for viewers that accept them."""
     brotli: bool = False
     """Whether brotli answers are kept apart for viewers that accept them."""
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Self:
+        # A default that is not written gives way to those that are, as on CloudFront.
+        if "default_ttl" not in self.model_fields_set:
+            object.__setattr__(self, "default_ttl", min(max(self.default_ttl, self.min_ttl), self.max_ttl))
+        if not self.min_ttl <= self.default_ttl <= self.max_ttl:
+            raise ValueError("TTLs in the order min_ttl <= default_ttl <= max_ttl")
+        return self
 
     def value(self, name: str) -> CachePolicy:
         """The policy as the rules take it."""
