@@ -166,7 +166,7 @@ _CHOICES = frozenset({"credentials", "query", "headers", "cookies"})
 
 
 def _is_branch(path: tuple[str | int, ...], index: int) -> bool:
-    """Whether a part of pydantic's location is the name of a union's branch: nothing that stands in the file."""
+    """Whether a part of pydantic's location names a branch of a union, and so stands nowhere in the file."""
     part = path[index]
     if path[0] == "origins" and index == 2:
         return part in ("s3", "http")

@@ -9,9 +9,9 @@ MAX_SECONDS = 2**31
 """What a number too large to hold counts as.  RFC 9111 §1.2.2."""
 
 _DIRECTIVE = re.compile(
-    r"""[\s,]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)      # token
-        (?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^,;\s"]*)))?   # quoted-string or token; spaces are an old habit
-        [^,]*""",
+    r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)                      # token
+        (?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,; \t]*)))?   # quoted-string or token; spaces are an old habit
+    """,
     re.VERBOSE,
 )
 
@@ -37,7 +37,8 @@ def cache_control(headers: Headers) -> CacheControl:
 
     Where a sender is unclear the stricter reading wins: a number that is none counts as 0, of
     repeated numbers the smallest counts (RFC 9111 §4.2.1), and `private` or `no-cache` with field
-    names counts for the whole response (allowed by §5.2.2.4 and §5.2.2.7).
+    names counts for the whole response (allowed by §5.2.2.4 and §5.2.2.7). Whatever stands between
+    two directives parts them, and a quote that is never closed hides nothing.
     """
     text = headers.get("cache-control")
     if text is None:
@@ -47,7 +48,7 @@ def cache_control(headers: Headers) -> CacheControl:
         name = match[1].lower()
         argument = match[2] if match[2] is not None else match[3]
         if name in _WITH_SECONDS:
-            seconds = _seconds(argument)
+            seconds = delta_seconds(argument)
             before = found.get(name)
             found[name] = seconds if before is None else min(before, seconds)
         else:
@@ -69,7 +70,9 @@ def cache_control(headers: Headers) -> CacheControl:
 _WITH_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
 
 
-def _seconds(argument: str | None) -> int:
+def delta_seconds(argument: str | None) -> int:
+    """A whole number of seconds; 0 for what is none, `MAX_SECONDS` for what is too large.  RFC 9111 §1.2.2."""
     if argument is None or not argument.isascii() or not argument.isdigit():
         return 0
-    return MAX_SECONDS if len(argument) > 10 else min(int(argument), MAX_SECONDS)
+    digits = argument.lstrip("0") or "0"
+    return MAX_SECONDS if len(digits) > 10 else min(int(digits), MAX_SECONDS)

@@ -3,11 +3,23 @@
 RFC 9111 §4.2; CloudFront Developer Guide, "Managing how long content stays in the cache".
 """
 
+import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 
-from edgeproxy.core.directives import MAX_SECONDS, cache_control
+from edgeproxy.core.directives import cache_control, delta_seconds
 from edgeproxy.core.message import Head
+
+_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_DATES = tuple(
+    re.compile(form, re.ASCII | re.IGNORECASE)
+    for form in (
+        rf"[a-z]{{3}}, (?P<day>\d\d) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
+        rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME} GMT",  # rfc850-date
+        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime-date
+    )
+)
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,33 @@ def _until(expires: str, date: str | None, now: float) -> float:
 
 
 def http_date(text: str) -> float | None:
-    """POSIX seconds of an HTTP-date in any of its three forms, None if it is none.  RFC 9110 §5.6.7."""
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
+    """POSIX seconds of an HTTP-date in any of its three forms, None if it is none.  RFC 9110 §5.6.7.
+
+    Case does not matter, and a zone other than GMT makes it no date (RFC 9111 §4.2). The weekday is
+    not looked at. A year of two digits is taken as POSIX does, 69 as 1969 and 68 as 2068: the RFC's
+    window of 50 years moves with the clock, and there is none here.
+    """
+    match = next((found for form in _DATES if (found := form.fullmatch(text.strip(" \t")))), None)
+    if match is None:
         return None
+    year, second = int(match["year"]), int(match["second"])
+    if len(match["year"]) == 2:
+        year += 1900 if year >= 69 else 2000
+    is_leap = second == 60
+    try:
+        month = _MONTHS.index(match["month"].lower()) + 1
+        moment = datetime(
+            year,
+            month,
+            int(match["day"]),
+            int(match["hour"]),
+            int(match["minute"]),
+            second - is_leap,
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return None
+    return moment.timestamp() + is_leap
 
 
 def age_on_arrival(head: Head, requested_at: float, received_at: float) -> float:
@@ -70,11 +104,8 @@ def age_on_arrival(head: Head, requested_at: float, received_at: float) -> float
     The received `Age` and the time the fetch took both count; so does a `Date` in the past.
     RFC 9111 §4.2.3.
     """
-    value = head.headers.get("age")
-    stated = 0
-    if value is not None:
-        first = value.split(",")[0].strip()
-        stated = min(int(first), MAX_SECONDS) if first.isascii() and first.isdigit() else 0
+    # Of several values the first counts, and one that is no number does not.  RFC 9111 §5.1.
+    stated = delta_seconds((head.headers.get("age") or "").split(",")[0].strip())
     date = head.headers.get("date")
     made = http_date(date) if date is not None else None
     apparent = max(0.0, received_at - made) if made is not None else 0.0

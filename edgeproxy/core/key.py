@@ -3,10 +3,14 @@
 RFC 9111 §2, §4.1; CloudFront Developer Guide, "Understanding the cache key".
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from edgeproxy.core.message import Headers, Request
+
+# RFC 9110 §12.4.2.
+_WEIGHT_0 = re.compile(r"[ \t]*q=0(?:\.0{0,3})?[ \t]*", re.IGNORECASE)
 
 
 class Pick(StrEnum):
@@ -81,8 +85,11 @@ def _key_headers(request: Request, policy: KeyPolicy) -> tuple[tuple[str, str | 
     if policy.gzip or policy.brotli:
         coding = accept_encoding(request.headers, policy)
         fields.append(("accept-encoding", None if coding == "identity" else coding))
-    for name in sorted(policy.headers.names):
-        fields.append((name, request.host if name == "host" else request.headers.get(name)))
+    if policy.headers.names:
+        # What `Connection` lists is not forwarded, so it must not count either.
+        headers = request.headers.end_to_end()
+        for name in sorted(policy.headers.names):
+            fields.append((name, request.host if name == "host" else headers.get(name)))
     return tuple(fields)
 
 
@@ -118,7 +125,7 @@ def accept_encoding(headers: Headers, policy: KeyPolicy) -> str | None:
     accepted = {
         coding.strip().lower()
         for coding, _, weight in (item.partition(";") for item in value.split(","))
-        if weight.replace(" ", "").lower() not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+        if not _WEIGHT_0.fullmatch(weight)
     }
     normal = [c for c, enabled in (("br", policy.brotli), ("gzip", policy.gzip)) if enabled and c in accepted]
     return ",".join(normal) or "identity"

@@ -8,6 +8,14 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
     " transfer-encoding upgrade http2-settings".split()
 )
+# Fields for every recipient of the message, which `Connection` must not list (RFC 9110 §7.6.1). They
+# stay even so: one line in a head must not undo a `no-store`, or split the key from what is sent.
+_FOR_ALL = frozenset(
+    "accept-encoding age authorization cache-control content-encoding content-length content-range"
+    " content-type cookie date etag expires host last-modified vary".split()
+)
+_MAX_DIGITS = 19
+"""Digits of the largest length in use; `int` itself raises at some thousands."""
 SECRET_FIELDS = frozenset("authorization proxy-authorization cookie set-cookie x-amz-security-token".split())
 
 
@@ -48,11 +56,12 @@ class Headers:
         return Headers((*(pair for pair in self.pairs if pair[0].lower() not in replaced), *fields))
 
     def end_to_end(self) -> "Headers":
-        """Without hop-by-hop fields and those that `Connection` lists.  RFC 9110 §7.6.1."""
+        """Without hop-by-hop fields and those that `Connection` rightly lists.  RFC 9110 §7.6.1."""
         listed = self.get("connection")
         if listed is None:
             return self.without(HOP_BY_HOP)
-        return self.without(HOP_BY_HOP | {name.strip().lower() for name in listed.split(",")})
+        options = {name.strip().lower() for name in listed.split(",")}
+        return self.without(HOP_BY_HOP | (options - _FOR_ALL))
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
@@ -109,4 +118,6 @@ class Head:
     def length(self) -> int | None:
         """The body's length in bytes as `Content-Length` has it; None if absent or nonsense."""
         value = self.headers.get("content-length")
-        return int(value) if value is not None and value.isascii() and value.isdigit() else None
+        if value is None or not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
+            return None
+        return int(value)

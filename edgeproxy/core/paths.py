@@ -12,6 +12,7 @@ from edgeproxy.core.reason import Reason
 # pchar and "/", RFC 3986 §3.3: what may stand in a path without escaping. We also let through what
 # browsers send raw and no origin reads otherwise.
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@/%|\[\]^`{}\"<>\\]*\Z")
+_NOT_ASCII = re.compile(r"[^\x00-\x7F]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -29,11 +30,14 @@ def normalise(path: str, *, allow_ambiguous: bool = False) -> str:
     an origin may read as another one than the behaviours were matched on: dot segments, and
     escaped "/", "\\" or NUL.
     """
-    if not path.isascii():
-        path = quote(path.encode("utf-8", "surrogateescape"), safe="/%!$&'()*+,;=:@~|[]^`{}\"<>\\")
+    try:
+        path = _ascii(path)
+    except UnicodeEncodeError:
+        # A surrogate that stands for no byte.
+        raise RequestError(Reason.BAD_PATH, "the path is not a valid URI path", status=400) from None
     if not _PATH.match(path) or _BAD_ESCAPE.search(path):
         raise RequestError(Reason.BAD_PATH, "the path is not a valid URI path", status=400)
-    normal = _RAW_UNSAFE.sub(lambda m: f"%{ord(m[0]):02X}", _ESCAPE.sub(_normal_escape, path))
+    normal = _respelt(path)
     if "%00" in normal:
         raise RequestError(Reason.BAD_PATH, "the path holds an escaped NUL", status=400)
     if not allow_ambiguous:
@@ -42,6 +46,14 @@ def normalise(path: str, *, allow_ambiguous: bool = False) -> str:
         if "/." in normal and any(segment in (".", "..") for segment in normal.split("/")):
             raise RequestError(Reason.BAD_PATH, 'the path holds a "." or ".." segment', status=400)
     return normal
+
+
+def _ascii(text: str) -> str:
+    return _NOT_ASCII.sub(lambda match: quote(match[0].encode("utf-8", "surrogateescape")), text)
+
+
+def _respelt(text: str) -> str:
+    return _RAW_UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", _ESCAPE.sub(_normal_escape, text))
 
 
 def _normal_escape(match: re.Match[str]) -> str:
@@ -68,17 +80,23 @@ class Pattern:
     """A behaviour's path pattern: `*` is any run of characters including "/", `?` exactly one.
 
     Case matters, the leading "/" is optional, query strings are not looked at. The pattern is
-    matched against the normal form of the path.  CloudFront Developer Guide, "Path pattern".
+    matched against the normal form of the path, and is brought into that form itself.  CloudFront
+    Developer Guide, "Path pattern".
     """
 
     __slots__ = ("_match", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        rooted = text if text.startswith(("/", "*")) else f"/{text}"
-        self._match = re.compile(
-            "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in rooted), re.DOTALL
-        ).fullmatch
+        rooted = _respelt(_ascii(text if text.startswith(("/", "*")) else f"/{text}"))
+        first, *others = (
+            "".join("." if c == "?" else re.escape(c) for c in part) for part in rooted.split("*")
+        )
+        # Between two stars the first place that fits will do: the atomic group never comes back to try
+        # another, so that the time stays linear in the path.
+        middle = "".join(f"(?>.*?{part})" for part in others[:-1] if part)
+        end = f".*{others[-1]}" if others else ""
+        self._match = re.compile(first + middle + end, re.DOTALL).fullmatch
 
     def matches(self, path: str) -> bool:
         """Whether the `collapsed` form of a path is covered."""

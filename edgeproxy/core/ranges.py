@@ -46,7 +46,10 @@ def requested_slice(value: str | None, length: int) -> Slice | Unsatisfiable | N
         return None
     if match[3] is not None:
         suffix = min(int(match[3]), length)
-        return Slice(length - suffix, length - 1, length) if suffix else Unsatisfiable(length)
+        if suffix:
+            return Slice(length - suffix, length - 1, length)
+        # The last bytes of an empty representation are all of it; the last 0 bytes are none.  §14.1.2.
+        return None if int(match[3]) else Unsatisfiable(length)
     first = int(match[1])
     last = length - 1 if match[2] is None else int(match[2])
     if match[2] is not None and last < first:

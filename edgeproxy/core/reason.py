@@ -16,7 +16,6 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     BODY_NOT_ALLOWED = "body-not-allowed"
     BODY_TOO_LARGE = "body-too-large"
-    UPGRADE_NOT_SUPPORTED = "upgrade-not-supported"
     LOOP = "loop"
 
     # An origin failed.
@@ -26,7 +25,6 @@ class Reason(StrEnum):
     ORIGIN_TIMEOUT = "origin-timeout"
     ORIGIN_BAD_REPLY = "origin-bad-reply"
     ORIGIN_CUT = "origin-cut"
-    ORIGIN_STATUS = "origin-status"
     S3_CREDENTIALS = "s3-credentials"
     S3_NO_CREDENTIALS = "s3-no-credentials"
     S3_NO_BUCKET = "s3-no-bucket"

@@ -3,18 +3,24 @@
 RFC 9110 §13, RFC 9111 §4.3.
 """
 
+import re
+
 from edgeproxy.core.freshness import http_date
 from edgeproxy.core.message import Head, Headers
 
 CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
-# What a 304 never changes in a stored response: fields that describe the stored bytes. RFC 9111 §3.2.
-_OF_THE_BYTES = frozenset(
+# A tag may hold commas. What is no tag, such as one without quotes, ends at a comma.  RFC 9110 §8.8.3.
+_TAG = re.compile(r"""(?:W/)?"[^"]*"|[^\s,]+""")
+# What a 304 never changes in a stored response: fields that describe the stored bytes (RFC 9111 §3.2),
+# and the one that is for whoever asked, not for those who are served from the cache.
+_KEPT = frozenset(
     {
         "content-encoding",
         "content-length",
         "content-md5",
         "content-range",
         "content-type",
+        "set-cookie",
         "transfer-encoding",
     }
 )
@@ -33,9 +39,16 @@ def validators(head: Head) -> tuple[tuple[str, str], ...]:
 
 
 def freshened(head: Head, not_modified: Head) -> Head:
-    """`head` with the fields of a 304 in place of its own.  RFC 9111 §4.3.4, §3.2."""
-    updates = not_modified.headers.without(_OF_THE_BYTES)
-    return Head(head.status, head.headers.without({"age"}).having(*updates))
+    """`head` with the fields of a 304 in place of its own.  RFC 9111 §4.3.4, §3.2.
+
+    A 304 about another representation changes nothing. `Date` counts from now also where the 304
+    has none (RFC 9110 §6.6.1).
+    """
+    ours, theirs = head.headers.get("etag"), not_modified.headers.get("etag")
+    if ours is not None and theirs is not None and _opaque(ours) != _opaque(theirs):
+        return head
+    updates = not_modified.headers.end_to_end().without(_KEPT)
+    return Head(head.status, head.headers.without({"age", "date"}).having(*updates))
 
 
 def is_not_modified(request: Headers, head: Head) -> bool:
@@ -50,7 +63,7 @@ def is_not_modified(request: Headers, head: Head) -> bool:
         etag = head.headers.get("etag")
         if wanted.strip() == "*":
             return True
-        return etag is not None and _opaque(etag) in {_opaque(tag) for tag in wanted.split(",")}
+        return etag is not None and _opaque(etag) in {_opaque(tag) for tag in _TAG.findall(wanted)}
     since = request.get("if-modified-since")
     modified = head.headers.get("last-modified")
     if since is None or modified is None:

@@ -1,0 +1,190 @@
+"""What all tests may use: a scripted origin that speaks raw bytes, a moto S3, a gateway over both."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from moto.server import ThreadedMotoServer
+from yarl import URL
+
+from edgeproxy.app import Observers
+from edgeproxy.config import parse
+from edgeproxy.record import Record
+from edgeproxy.serve import Running, running
+
+Script = Callable[["Exchange"], Awaitable[None]]
+
+
+@dataclass
+class Exchange:
+    """One request as a scripted origin got it, and the connection to misbehave on."""
+
+    head: bytes
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @property
+    def method(self) -> str:
+        return self.head.split(b" ")[0].decode()
+
+    @property
+    def target(self) -> str:
+        return self.head.split(b" ")[1].decode()
+
+    def field(self, name: str) -> str | None:
+        for line in self.head.split(b"\r\n")[1:]:
+            key, _, value = line.partition(b":")
+            if key.lower() == name.lower().encode():
+                return value.strip().decode()
+        return None
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, status: int = 200, body: bytes = b"", **fields: str) -> None:
+        """A whole answer; `cache_control="..."` becomes `cache-control: ...`."""
+        lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        await self.send("\r\n".join([*lines, "", ""]).encode() + (b"" if self.method == "HEAD" else body))
+
+
+@dataclass
+class ScriptedOrigin:
+    """An HTTP server that does what the test says, byte by byte; `asked` has every request head."""
+
+    script: Script
+    url: str = ""
+    asked: list[Exchange] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{exchange.method} {exchange.target}" for exchange in self.asked]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                exchange = Exchange(head, reader, writer)
+                self.asked.append(exchange)
+                await self.script(exchange)
+                if writer.is_closing():
+                    return
+        writer.close()
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Callable[[Script], Awaitable[ScriptedOrigin]]]:
+    """Starts scripted origins."""
+    servers: list[asyncio.Server] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def start(script: Script) -> ScriptedOrigin:
+        origin = ScriptedOrigin(script)
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.get_running_loop().create_task(origin.serve(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        servers.append(server)
+        origin.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return origin
+
+    yield start
+    for server in servers:
+        server.close()
+    for task in list(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Edge:
+    """A gateway that runs in the test, and a viewer for it."""
+
+    gateway: Running
+    records: list[Record]
+    viewer: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.gateway.viewers}"
+
+    @property
+    def port(self) -> int:
+        return self.gateway.viewers.port
+
+    def counts(self) -> dict[str, int]:
+        state = self.gateway.app.state()["backfill"]
+        assert isinstance(state, dict)
+        return {name: n for name, n in state.items() if name not in ("waiting", "at_work")}
+
+    async def get(
+        self, target: str, method: str = "GET", **fields: str
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """One request with its answer read; `if_none_match="..."` becomes a field."""
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        url = URL(self.url + target, encoded=True)
+        async with self.viewer.request(method, url, headers=headers, allow_redirects=False) as answer:
+            return answer, await answer.read()
+
+    async def raw(self, data: bytes, *, half_close: bool = False) -> bytes:
+        """What comes back for raw bytes until the connection is closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        if half_close:
+            writer.write_eof()
+        try:
+            return await asyncio.wait_for(reader.read(), 10)
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[Callable[[str], Awaitable[Edge]]]:
+    """Starts gateways from YAML; ports and `debug_headers` are filled in."""
+    async with AsyncExitStack() as stack:
+
+        async def start(text: str) -> Edge:
+            records: list[Record] = []
+            text = text.replace("server: {", "server: {listen: '127.0.0.1:0', debug_headers: true, ")
+            if "server:" not in text:
+                text += "\nserver: {listen: '127.0.0.1:0', debug_headers: true}"
+            config = parse(text + "\nadmin: {listen: '127.0.0.1:0'}", {})
+            gateway = await stack.enter_async_context(running(config, Observers(on_record=[records.append])))
+            viewer = await stack.enter_async_context(
+                aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding", "Accept"])
+            )
+            return Edge(gateway, records, viewer)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """Endpoint of an S3 in this process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        os.environ.pop(name, None)  # noqa: TID251 - a developer's own settings must not lead tests elsewhere
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket_name() -> str:
+    """A name that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,79 @@
+"""The main road of the stories: a bucket in moto, a scripted site, a gateway with a group of the two."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from tests.conftest import Edge, Script, ScriptedOrigin
+
+
+@dataclass
+class House:
+    """All of it, running."""
+
+    edge: Edge
+    site: ScriptedOrigin
+    s3: Any
+    bucket: str
+
+    async def stored(self) -> dict[str, int]:
+        """Keys and sizes in the bucket, once the backfill has nothing more to do."""
+        await self.edge.gateway.app.backfilled()
+        listed = await self.s3.list_objects_v2(Bucket=self.bucket)
+        return {item["Key"]: item["Size"] for item in listed.get("Contents", [])}
+
+
+Build = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def s3(moto: str) -> AsyncIterator[Any]:
+    options = {
+        "endpoint_url": moto,
+        "region_name": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test-secret",
+        "config": AioConfig(s3={"addressing_style": "path"}),
+    }
+    async with get_session().create_client("s3", **options) as client:
+        yield client
+
+
+@pytest.fixture
+async def house(
+    moto: str,
+    s3: Any,
+    bucket_name: str,
+    scripted: Callable[[Script], Awaitable[ScriptedOrigin]],
+    edge: Callable[[str], Awaitable[Edge]],
+) -> Build:
+    """Builds a house around what the site does; `more` is YAML that goes at the end."""
+
+    async def build(
+        script: Script, *, failover_on: str = "[403, 404]", policy: str = "", more: str = ""
+    ) -> House:
+        await s3.create_bucket(Bucket=bucket_name)
+        site = await scripted(script)
+        gateway = await edge(f"""
+origins:
+  bucket:
+    type: s3
+    bucket: {bucket_name}
+    endpoint: {moto}
+    credentials: {{access_key_id: test, secret_access_key: test-secret}}
+  site: {{type: http, url: "{site.url}", read_timeout: 500ms, connection_attempts: 1}}
+origin_groups:
+  media: {{members: [bucket, site], failover_on: {failover_on}}}
+cache_policies:
+  plain: {{min_ttl: 0, {policy}}}
+default_behavior: {{target_origin: media, cache_policy: plain, allowed_methods: [GET, HEAD, OPTIONS]}}
+backfill: {{rules: [{{}}], backoff_base: 10ms, attempts: 2, part_size: 5MiB}}
+{more}
+""")
+        return House(gateway, site, s3, bucket_name)
+
+    return build
