@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,6 +21,13 @@ from edgeproxy.record import Record
 from edgeproxy.serve import Running, running
 
 Script = Callable[["Exchange"], Awaitable[None]]
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and see it gone."""
+    writer.close()
+    with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        await writer.wait_closed()
 
 
 @dataclass
@@ -69,15 +77,25 @@ class ScriptedOrigin:
         return [f"{exchange.method} {exchange.target}" for exchange in self.asked]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
+        try:
+            while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 exchange = Exchange(head, reader, writer)
                 self.asked.append(exchange)
                 await self.script(exchange)
-                if writer.is_closing():
-                    return
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            await closed(writer)
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
+    """The loop that `edgeproxy serve` runs on."""
+    try:
+        import uvloop
+    except ImportError:
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
@@ -148,7 +166,7 @@ class Edge:
         except ConnectionError:
             return b""
         finally:
-            writer.close()
+            await closed(writer)
 
 
 @pytest.fixture

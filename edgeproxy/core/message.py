@@ -19,6 +19,17 @@ _MAX_DIGITS = 19
 SECRET_FIELDS = frozenset("authorization proxy-authorization cookie set-cookie x-amz-security-token".split())
 
 
+def field_text(value: bytes) -> str:
+    """A field value as text: UTF-8, or ISO-8859-1 where it is not that, as older servers write it.
+
+    RFC 9110 §5.5 leaves such octets open; we pass them on in UTF-8.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 class Headers:
     """Fields in the order they came; names compare without case; immutable.  RFC 9110 §5.
 

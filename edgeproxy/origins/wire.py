@@ -2,14 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
 from edgeproxy.core.errors import OriginError, timed_out, unreachable
-from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply, no_body
 
@@ -94,7 +94,7 @@ class Wire:
         raise AssertionError("unreachable")
 
     def _reply(self, method: str, response: aiohttp.ClientResponse) -> Reply:
-        headers = Headers((name.decode("latin-1"), _text(value)) for name, value in response.raw_headers)
+        headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
         head = Head(response.status, headers)
         has_body = method != "HEAD" and response.status not in _BODILESS
         return Reply(
@@ -105,12 +105,14 @@ class Wire:
         )
 
     async def _body(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        unwatch = _watched(response)
         try:
             async for chunk in response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._translated(error, in_body=True) from error
         finally:
+            unwatch()
             response.release()
 
     def _translated(self, error: Exception, *, in_body: bool = False) -> OriginError:
@@ -140,16 +142,44 @@ class Wire:
                 )
 
 
+def _watched(response: aiohttp.ClientResponse) -> Callable[[], None]:
+    """See to it that reading ends when the connection does; gives what ends the watch.
+
+    aiohttp 3.14 closes the connection on a chunk that is none, but does not tell the body's reader,
+    who would wait for ever.
+    """
+    connection, content = response.connection, response.content
+    closed = (
+        connection.protocol.closed if connection is not None and connection.protocol is not None else None
+    )
+    if closed is None:
+        return lambda: None
+
+    def tell(_: asyncio.Future[None]) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was closed on a malformed body"))
+
+    def unwatch() -> None:
+        closed.remove_done_callback(tell)
+
+    closed.remove_done_callback(_heard)
+    closed.add_done_callback(_heard)
+    closed.add_done_callback(tell)
+    return unwatch
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Take note of how a connection ended, or asyncio complains that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
+
+
 def _may_repeat(error: Exception, method: str) -> bool:
     if isinstance(error, aiohttp.ClientSSLError):
         return False
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return True
     return isinstance(error, asyncio.TimeoutError) and method in ("GET", "HEAD")
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
 
 
 def _cause(error: Exception) -> str:

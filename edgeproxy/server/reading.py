@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from edgeproxy.core.errors import RequestError
-from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.message import Headers, Request, field_text
 from edgeproxy.core.reason import Reason
 
 MAX_URL_BYTES = 8_192
@@ -25,7 +25,7 @@ def request_from(message: web.BaseRequest, max_body_bytes: int) -> Request:
 
     Raises `RequestError`: 400 for a bad Host, 413, 494 for too much.
     """
-    headers = Headers(message.headers.items())
+    headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in message.raw_headers)
     if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
         raise head_too_large()
     host, path, query = _target(message)
