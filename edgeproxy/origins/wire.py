@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from edgeproxy.core.errors import OriginError, timed_out, unreachable
+from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply, no_body
@@ -87,6 +87,9 @@ class Wire:
                     method, URL(url, encoded=True), headers=headers.pairs, data=body, allow_redirects=False
                 )
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                if isinstance(error.__cause__, EdgeError):
+                    # Not the origin's fault: the body that we were sending broke off.
+                    raise error.__cause__ from error
                 if attempt < tries and _may_repeat(error, method):
                     continue
                 raise self._translated(error) from error

@@ -85,12 +85,19 @@ class Listener:
     async def _handle(self, message: web.BaseRequest) -> web.StreamResponse:
         self.active += 1
         answer: Answer | None = None
+        is_last = False
         try:
-            answer = await self._answer(message)
+            try:
+                request = request_from(message, self._limits.max_body_bytes)
+            except RequestError as error:
+                is_last = True
+                answer = self._refusal(message, error)
+            else:
+                answer = await self._gateway.handle(request)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
             response = await write(answer, message, self._limits.idle_timeout_s)
-            if self.is_draining:
+            if is_last or self.is_draining:
                 response.force_close()
             return response
         finally:
@@ -99,13 +106,6 @@ class Listener:
                 answer.close()
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
                 self._observe(answer.record)
-
-    async def _answer(self, message: web.BaseRequest) -> Answer:
-        try:
-            request = request_from(message, self._limits.max_body_bytes)
-        except RequestError as error:
-            return self._refusal(message, error)
-        return await self._gateway.handle(request)
 
     def _refusal(self, message: web.BaseRequest, error: RequestError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")

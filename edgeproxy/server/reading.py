@@ -23,12 +23,17 @@ _HOST = re.compile(
 def request_from(message: web.BaseRequest, max_body_bytes: int) -> Request:
     """The request as the gateway takes it; its path is still as received.
 
-    Raises `RequestError`: 400 for a bad Host, 413, 494 for too much.
+    Raises `RequestError`: 400 for a bad Host, 413 and 494 for too much, 501 for CONNECT. After one of
+    these it is not certain where the next request begins: the connection has to be closed.
     """
     headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in message.raw_headers)
     if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
         raise head_too_large()
     host, path, query = _target(message)
+    if message.version < (1, 0):
+        raise RequestError(Reason.BAD_REQUEST, "HTTP/0.9 is not spoken here", status=400)
+    if message.method == "CONNECT":
+        raise RequestError(Reason.METHOD_UNKNOWN, "this is not a forward proxy", status=501)
     if not _HOST.match(host) and not (host == "" and message.version < (1, 1)):
         raise RequestError(Reason.BAD_HOST, "the Host field is not a host name and a port", status=400)
     return Request(
