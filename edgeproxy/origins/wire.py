@@ -12,6 +12,7 @@ from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply, no_body
+from edgeproxy.origins.localhost import Resolver
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer. aiohttp holds it for each line."""
@@ -52,6 +53,7 @@ class Wire:
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
+                resolver=Resolver(),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None,

@@ -1,0 +1,21 @@
+"""Names below `localhost` mean this machine.  RFC 6761 §6.3.
+
+The C library does not see to it everywhere, and `bucket.localhost` is what virtual-host style makes of
+an S3 server on `localhost`.
+"""
+
+import socket
+
+from aiohttp import ThreadedResolver
+from aiohttp.abc import ResolveResult
+
+
+class Resolver(ThreadedResolver):
+    """The system's resolver, but for names below `localhost`."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of `host`."""
+        is_local = host.rstrip(".").endswith(".localhost")
+        return await super().resolve("localhost" if is_local else host, port, family)
