@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edgeproxy.backfill.filler import Filler
+from edgeproxy.config.units import duration_text
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.backfilling import rule_for, unfit_key
 from edgeproxy.core.decision import Fetch, Serve, on_lookup
@@ -79,7 +80,8 @@ class Explainer:
         behavior = visit.behavior
         policy = behavior.cache
         ttl = policy.ttl
-        times = "caching is off" if ttl.is_off else f"TTL {ttl.min_s:g}/{ttl.default_s:g}/{ttl.max_s:g} s"
+        bounds = " / ".join(map(duration_text, (ttl.min_s, ttl.default_s, ttl.max_s)))
+        times = "caching is off" if ttl.is_off else f"min / default / max TTL {bounds}"
         return f'"{behavior.pattern.text}" -> {behavior.target}, cache policy {policy.name} ({times})'
 
     def _lookup(self, visit: Visit, now: float) -> tuple[tuple[str, str], ...]:

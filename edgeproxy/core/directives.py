@@ -9,8 +9,8 @@ MAX_SECONDS = 2**31
 """What a number too large to hold counts as.  RFC 9111 §1.2.2."""
 
 _DIRECTIVE = re.compile(
-    r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)                      # token
-        (?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,; \t]*)))?   # quoted-string or token; spaces are an old habit
+    r"""([!#$%&'*+\-.^_`|~0-9A-Za-z]+)   # token
+        (?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,; \t]*)))?   # quoted-string or token; spaces by old habit
     """,
     re.VERBOSE,
 )
@@ -71,7 +71,7 @@ _WITH_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "sta
 
 
 def delta_seconds(argument: str | None) -> int:
-    """A whole number of seconds; 0 for what is none, `MAX_SECONDS` for what is too large.  RFC 9111 §1.2.2."""
+    """A whole number of seconds; 0 for what is none, at most `MAX_SECONDS`.  RFC 9111 §1.2.2."""
     if argument is None or not argument.isascii() or not argument.isdigit():
         return 0
     digits = argument.lstrip("0") or "0"

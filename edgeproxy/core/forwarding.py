@@ -57,7 +57,8 @@ def forwarded(
     """The request for the origin: what the key holds, what the message needs, what `policy` adds.
 
     `Authorization` goes along on reads only where a policy lists it (or takes all), on writes always.
-    `Host` is left empty unless a policy asks for the viewer's: the origin fills in its own name.
+    `Host` is left empty unless a policy asks for the viewer's: the origin fills in its own name. The
+    viewer's also stands among the fields, for a `Vary: Host`.
     """
     wants_host = "host" in key.headers.names or policy.headers.takes("host")
     fields = [
@@ -65,10 +66,12 @@ def forwarded(
         for name, value in request.headers.end_to_end()
         if _is_forwarded(name.lower(), request.method, key, policy)
     ]
+    if wants_host and request.host:
+        fields.append(("Host", request.host))
     coding = _coding(request, key, policy)
     if coding is not None:
         fields.append(("Accept-Encoding", coding))
-    cookies = _merged_cookies(request, key, policy)
+    cookies = selected_cookies(request.headers, _merged(key.cookies, policy.cookies))
     if cookies:
         fields.append(("Cookie", cookies))
     if request.viewer:
@@ -82,7 +85,7 @@ def forwarded(
         request,
         headers=Headers(fields),
         host=request.host if wants_host else "",
-        query=_merged_query(request, key, policy),
+        query=selected_query(request.query, _merged(key.query, policy.query)),
     )
 
 
@@ -102,25 +105,23 @@ def _coding(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> st
     return None
 
 
-def _merged_query(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str:
-    if policy.query.pick is Pick.NONE:
-        return selected_query(request.query, key.query)
-    if Pick.ALL in (key.query.pick, policy.query.pick):
-        return request.query
-    parameters = (p for p in request.query.split("&") if p)
-    return "&".join(
-        p for p in parameters if any(s.takes(p.partition("=")[0]) for s in (key.query, policy.query))
-    )
+def _merged(key: Selection, policy: Selection) -> Selection:
+    """What is sent of parameters or cookies: all that the key takes, and what the policy adds.
 
-
-def _merged_cookies(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str:
-    pairs = {
-        pair
-        for selection in (key.cookies, policy.cookies)
-        for pair in selected_cookies(request.headers, selection).split("; ")
-        if pair
-    }
-    return "; ".join(sorted(pairs))
+    Of two lists of exceptions both hold, so that nothing outside the key is sent.  CloudFront
+    Developer Guide, "Understand how origin request policies and cache policies work together".
+    """
+    match key.pick, policy.pick:
+        case (_, Pick.NONE) | (Pick.ALL, _):
+            return key
+        case (Pick.NONE, _) | (_, Pick.ALL):
+            return policy
+        case (Pick.ONLY, Pick.ONLY) | (Pick.EXCEPT, Pick.EXCEPT):
+            return Selection(key.pick, key.names | policy.names)
+        case (Pick.EXCEPT, _):
+            return Selection(Pick.EXCEPT, key.names - policy.names)
+        case _:
+            return Selection(Pick.EXCEPT, policy.names - key.names)
 
 
 def without_claims(headers: Headers) -> Headers:

@@ -5,21 +5,21 @@ RFC 9111 §4.2; CloudFront Developer Guide, "Managing how long content stays in 
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from edgeproxy.core.directives import cache_control, delta_seconds
 from edgeproxy.core.message import Head
 
-_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_TIME = r"(?P<time>\d\d:\d\d:)(?P<second>\d\d)"
+_YEAR = r"(?P<year>(?!00)\d{4})"
 _DATES = tuple(
     re.compile(form, re.ASCII | re.IGNORECASE)
     for form in (
-        rf"[a-z]{{3}}, (?P<day>\d\d) (?P<month>[a-z]{{3}}) (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
+        rf"[a-z]{{3}}, (?P<day>\d\d) (?P<month>[a-z]{{3}}) {_YEAR} {_TIME} GMT",  # IMF-fixdate
         rf"[a-z]{{6,9}}, (?P<day>\d\d)-(?P<month>[a-z]{{3}})-(?P<year>\d\d) {_TIME} GMT",  # rfc850-date
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime-date
+        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ \d]\d) {_TIME} {_YEAR}",  # asctime-date
     )
 )
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +78,11 @@ def http_date(text: str) -> float | None:
     match = next((found for form in _DATES if (found := form.fullmatch(text.strip(" \t")))), None)
     if match is None:
         return None
-    year, second = int(match["year"]), int(match["second"])
-    if len(match["year"]) == 2:
-        year += 1900 if year >= 69 else 2000
-    is_leap = second == 60
+    is_leap = match["second"] == "60"
+    second = "59" if is_leap else match["second"]
     try:
-        month = _MONTHS.index(match["month"].lower()) + 1
-        moment = datetime(
-            year,
-            month,
-            int(match["day"]),
-            int(match["hour"]),
-            int(match["minute"]),
-            second - is_leap,
-            tzinfo=UTC,
+        moment = parsedate_to_datetime(
+            f"{match['day'].strip()} {match['month']} {match['year']} {match['time']}{second} GMT"
         )
     except ValueError:
         return None

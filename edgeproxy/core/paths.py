@@ -16,7 +16,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7F]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_RAW_UNSAFE = re.compile(r"[|\[\]^`{}\"<>\\]")
+_RAW_UNSAFE = re.compile(r"[ |\[\]^`{}\"<>\\]")
 
 
 def normalise(path: str, *, allow_ambiguous: bool = False) -> str:

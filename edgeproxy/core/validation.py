@@ -20,6 +20,7 @@ _KEPT = frozenset(
         "content-md5",
         "content-range",
         "content-type",
+        "etag",
         "set-cookie",
         "transfer-encoding",
     }

@@ -11,4 +11,7 @@ settings.load_profile("rules")
 
 def rows(*table: tuple[Any, ...]) -> list[Any]:
     """Rows for `parametrize`: the first cell says what the row shows, the last where the rule stands."""
-    return [pytest.param(*cells, id=f"{name} ({source})") for name, *cells, source in table]
+    return [
+        pytest.param(*cells, id=f"{name} ({source.replace('§', 'section ')})")
+        for name, *cells, source in table
+    ]

@@ -58,7 +58,12 @@ def parsed(*values: str) -> CacheControl:
         ("leading zeros", "max-age=00000000000060", CacheControl(max_age=60), "RFC 9111 §1.2.2"),
         ("100 years", "max-age=3153600000", CacheControl(max_age=MAX_SECONDS), "RFC 9111 §1.2.2"),
         ("a number too large", "max-age=99999999999", CacheControl(max_age=MAX_SECONDS), "RFC 9111 §1.2.2"),
-        ("more digits than int takes", "max-age=" + "9" * 5000, CacheControl(max_age=MAX_SECONDS), "§1.2.2"),
+        (
+            "more digits than int takes",
+            "max-age=" + "9" * 5000,
+            CacheControl(max_age=MAX_SECONDS),
+            "RFC 9111 §1.2.2",
+        ),
         ("twice: the smaller", "max-age=60, max-age=10", CacheControl(max_age=10), "RFC 9111 §4.2.1"),
         ("in either order", "max-age=10, max-age=60", CacheControl(max_age=10), "RFC 9111 §4.2.1"),
         ("one of two is none", "max-age=60, max-age=x", CacheControl(max_age=0), "RFC 9111 §4.2.1"),
@@ -124,12 +129,6 @@ def test_a_number_that_is_missing_is_stale_at_once(value: str) -> None:
         ("a blank parts", "max-age=60 private", CacheControl(max_age=60, private=True), "our choice"),
         ("a quoted-string parts", 'x="a"no-store', CacheControl(no_store=True), "our choice"),
         ("junk parts", "@()no-store@", CacheControl(no_store=True), "our choice"),
-        (
-            "a longer name is another",
-            "no-store2, x-no-store, no-storeé",
-            CacheControl(no_store=True),
-            "junk parts",
-        ),
     ),
 )
 def test_where_a_sender_is_unclear_the_stricter_reading_wins(value: str, expected: CacheControl) -> None:
@@ -158,18 +157,16 @@ def test_nothing_raises_and_every_number_is_within_bounds(value: str) -> None:
 
 @given(st.text(max_size=12))
 def test_a_malformed_number_never_gives_a_longer_life(argument: str) -> None:
-    assume_valid = argument.isascii() and argument.isdigit()
     control = parsed(f"max-age={argument}")
+    digits = "".join(c for c in argument if c in "0123456789")
     assert control.max_age is not None
-    if not assume_valid:
-        digits = "".join(c for c in argument if c.isascii() and c.isdigit())
-        assert control.max_age <= min(int(digits or "0"), MAX_SECONDS)
+    assert 0 <= control.max_age <= int(digits or "0")
 
 
 @given(TEXT)
 def test_what_else_is_in_the_field_never_undoes_a_no_store(other: str) -> None:
     assert parsed(f"no-store, {other}").no_store
-    assert parsed(other, "no-store").no_store or other.count('"') > 0
+    assert parsed(other, "no-store").no_store
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Normal form of paths, patterns, object keys."""
 
 import itertools
+import operator
 import string
 import time
 from urllib.parse import unquote_to_bytes
@@ -250,7 +251,7 @@ def naive(pattern: str, path: str) -> bool:
     taken = [True] + [False] * len(path)
     for char in pattern:
         if char == "*":
-            taken = list(itertools.accumulate(taken, lambda a, b: a or b))
+            taken = list(itertools.accumulate(taken, operator.or_))
         else:
             taken = [False, *(t and char in ("?", c) for t, c in zip(taken, path, strict=False))]
     return taken[-1]
@@ -309,7 +310,12 @@ def test_object_key(path: str, prefix: str, key: bytes) -> None:
     rows(
         ("unreserved", b"aZ09-._~/x", "/aZ09-._~/x", "S3, SigV4 canonical URI"),
         ("a space is %20", b"a b", "/a%20b", "S3, SigV4 canonical URI"),
-        ("sub-delims are escaped", b"!$&'()*+,;=:@", "/%21%24%26%27%28%29%2A%2B%2C%3B%3D%3A%40", "S3, SigV4"),
+        (
+            "sub-delims are escaped",
+            b"!$&'()*+,;=:@",
+            "/%21%24%26%27%28%29%2A%2B%2C%3B%3D%3A%40",
+            "S3, SigV4 canonical URI",
+        ),
         ("a percent sign", b"%41", "/%2541", "S3, SigV4 canonical URI"),
         ("UTF-8", "é".encode(), "/%C3%A9", "S3, SigV4 canonical URI"),
         ("any byte", b"\x00\xff", "/%00%FF", "S3, SigV4 canonical URI"),

@@ -1,0 +1,259 @@
+"""The three questions and their answers."""
+
+import pytest
+
+from edgeproxy.core.decision import (
+    Fail,
+    Fetch,
+    Forward,
+    Keep,
+    Lookup,
+    Pass,
+    Refresh,
+    Serve,
+    Verdict,
+    on_error,
+    on_lookup,
+    on_reply,
+)
+from edgeproxy.core.errors import OriginError, timed_out, unreachable
+from edgeproxy.core.freshness import TtlPolicy
+from edgeproxy.core.key import KeyPolicy, Pick, Selection
+from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.storing import CachePolicy, Stored
+from tests.core.conftest import rows
+
+NOW = 784_111_777.0
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+RFC = CachePolicy(TtlPolicy(0, 0, 31_536_000))
+FORCED = CachePolicy(TtlPolicy(10, 100, 1_000))
+OFF = CachePolicy(TtlPolicy(0, 0, 0))
+SENT = Request("GET", "/a")
+
+
+def head(status: int = 200, **values: str) -> Head:
+    """`cache_control="..."` becomes `cache-control: ...`."""
+    return Head(status, Headers((name.replace("_", "-"), value) for name, value in values.items()))
+
+
+def kept(response: Head, lifetime_s: float, age_s: float = 0.0) -> Stored:
+    return Stored(response, lifetime_s, age_s, NOW)
+
+
+@pytest.mark.parametrize(
+    ("found", "other_variants", "now", "expected"),
+    rows(
+        ("nothing", None, False, NOW, Fetch(Forward.MISS), "RFC 9211 §2.2"),
+        ("nothing that fits", None, True, NOW, Fetch(Forward.VARY_MISS), "RFC 9211 §2.2"),
+        ("fresh", kept(head(), 60, 5), False, NOW + 10, Serve(15, 45), "RFC 9111 §4.2"),
+        ("fresh among variants", kept(head(), 60), True, NOW, Serve(0, 60), "RFC 9111 §4.1"),
+        ("fresh, the clock set back", kept(head(), 60), False, NOW - 999, Serve(0, 60), "RFC 9111 §4.2.3"),
+        (
+            "at its end",
+            kept(head(), 60),
+            False,
+            NOW + 60,
+            Fetch(Forward.STALE, Reason.STALE),
+            "RFC 9111 §4.2",
+        ),
+        (
+            "stale, with validators",
+            kept(head(etag='"a"', last_modified=DATE), 60),
+            False,
+            NOW + 61,
+            Fetch(Forward.STALE, Reason.STALE, (("If-None-Match", '"a"'), ("If-Modified-Since", DATE))),
+            "RFC 9111 §4.3.1",
+        ),
+        (
+            "kept to be validated each time",
+            kept(head(cache_control="no-cache", etag='"a"'), 0),
+            False,
+            NOW,
+            Fetch(Forward.STALE, Reason.NO_CACHE, (("If-None-Match", '"a"'),)),
+            "RFC 9111 §5.2.2.4",
+        ),
+        (
+            "no-cache within the min TTL",
+            kept(head(cache_control="no-cache"), 10),
+            False,
+            NOW,
+            Serve(0, 10),
+            "CloudFront, Managing how long content stays",
+        ),
+    ),
+)
+def test_on_lookup(found: Stored | None, other_variants: bool, now: float, expected: Lookup) -> None:
+    assert on_lookup(found, other_variants, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "policy", "expected"),
+    rows(
+        (
+            "fresh",
+            head(cache_control="max-age=60"),
+            RFC,
+            Keep(kept(head(cache_control="max-age=60"), 60, 2)),
+            "RFC 9111 §3",
+        ),
+        (
+            "by the default TTL",
+            head(),
+            FORCED,
+            Keep(kept(head(), 100, 2)),
+            "CloudFront, Managing how long content stays",
+        ),
+        ("nothing to go by", head(), RFC, Pass(Reason.NO_LIFETIME), "RFC 9111 §3"),
+        (
+            "never fresh, but valid",
+            head(etag='"a"'),
+            RFC,
+            Keep(kept(head(etag='"a"'), 0, 2)),
+            "RFC 9111 §4.3",
+        ),
+        (
+            "no-cache, but valid",
+            head(cache_control="no-cache", last_modified=DATE),
+            RFC,
+            Keep(kept(head(cache_control="no-cache", last_modified=DATE), 0, 2)),
+            "RFC 9111 §5.2.2.4",
+        ),
+        ("no-cache alone", head(cache_control="no-cache"), RFC, Pass(Reason.NO_CACHE), "RFC 9111 §3"),
+        (
+            "no-cache under a min TTL",
+            head(cache_control="no-cache"),
+            FORCED,
+            Keep(kept(head(cache_control="no-cache"), 10, 2)),
+            "CloudFront, Managing how long content stays",
+        ),
+        (
+            "too old on arrival",
+            head(cache_control="max-age=60", age="60"),
+            RFC,
+            Pass(Reason.NO_LIFETIME),
+            "RFC 9111 §4.2.3",
+        ),
+        (
+            "the fetch took too long",
+            head(cache_control="max-age=2"),
+            RFC,
+            Pass(Reason.NO_LIFETIME),
+            "RFC 9111 §4.2.3",
+        ),
+        ("no-store", head(cache_control="no-store"), RFC, Pass(Reason.NO_STORE), "RFC 9111 §5.2.2.5"),
+        ("an error", head(503), RFC, Pass(Reason.STATUS_NOT_CACHED), "our choice"),
+        ("a 304 that nobody asked for", head(304), RFC, Pass(Reason.STATUS_NOT_CACHED), "RFC 9111 §4.3.3"),
+        (
+            "caching is off",
+            head(cache_control="max-age=60"),
+            OFF,
+            Pass(Reason.CACHING_DISABLED),
+            "CloudFront, Managing how long content stays",
+        ),
+    ),
+)
+def test_on_reply(response: Head, policy: CachePolicy, expected: Verdict) -> None:
+    assert on_reply(SENT, response, policy, None, NOW - 2, NOW) == expected
+
+
+OLD = head(200, etag='"a"', content_length="5", cache_control="max-age=1", age="9")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    rows(
+        (
+            "a 304 refreshes",
+            head(304, etag='"a"', cache_control="max-age=60", content_length="0"),
+            Refresh(kept(head(200, etag='"a"', content_length="5", cache_control="max-age=60"), 60, 2)),
+            "RFC 9111 §4.3.4",
+        ),
+        (
+            "its silence leaves what was said",
+            head(304),
+            Refresh(kept(head(200, etag='"a"', content_length="5", cache_control="max-age=1"), 1, 2)),
+            "RFC 9111 §4.3.4",
+        ),
+        (
+            "its age counts",
+            head(304, age="5", cache_control="max-age=60"),
+            Refresh(
+                kept(head(200, etag='"a"', content_length="5", age="5", cache_control="max-age=60"), 60, 7)
+            ),
+            "RFC 9111 §4.2.3",
+        ),
+        (
+            "its cookie is not kept",
+            head(304, set_cookie="session=secret", cache_control="max-age=60"),
+            Refresh(kept(head(200, etag='"a"', content_length="5", cache_control="max-age=60"), 60, 2)),
+            "RFC 9111 §7.3",
+        ),
+        (
+            "another representation's leaves it as stale as it was",
+            head(304, etag='"b"', cache_control="max-age=60"),
+            Refresh(kept(OLD, 1, 11)),
+            "RFC 9111 §4.3.4",
+        ),
+        (
+            "a new one replaces it",
+            head(200, etag='"b"', cache_control="max-age=60"),
+            Keep(kept(head(200, etag='"b"', cache_control="max-age=60"), 60, 2)),
+            "RFC 9111 §4.3.3",
+        ),
+        ("an error does not", head(500), Pass(Reason.STATUS_NOT_CACHED), "RFC 9111 §4.3.3"),
+    ),
+)
+def test_on_reply_to_a_validation(response: Head, expected: Verdict) -> None:
+    assert on_reply(SENT, response, RFC, kept(OLD, 1), NOW - 2, NOW) == expected
+
+
+def test_on_reply_keeps_the_variant() -> None:
+    """RFC 9111 §4.1; the field is kept as it was sent, not as the viewer had it."""
+    sent = Request("GET", "/a", headers=Headers([("Accept-Encoding", "br,gzip")]))
+    response = head(cache_control="max-age=60", vary="Accept-Encoding, X")
+    assert on_reply(sent, response, RFC, None, NOW, NOW) == Keep(
+        Stored(response, 60, 0, NOW, ("accept-encoding", "x"), ("br,gzip", None))
+    )
+
+
+def test_on_reply_to_somebody_with_a_key_of_his_own() -> None:
+    """RFC 9111 §3.5."""
+    policy = CachePolicy(RFC.ttl, KeyPolicy(headers=Selection(Pick.ONLY, frozenset({"authorization"}))))
+    sent = Request("GET", "/a", headers=Headers([("Authorization", "Basic eDp5")]))
+    response = head(cache_control="max-age=60")
+    assert on_reply(sent, response, RFC, None, NOW, NOW) == Pass(Reason.AUTHORIZATION)
+    assert on_reply(sent, response, policy, None, NOW, NOW) == Keep(kept(response, 60))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    rows(
+        (
+            "no connection",
+            unreachable("site", "refused"),
+            Fail(502, Reason.ORIGIN_UNREACHABLE),
+            "CloudFront, HTTP 502",
+        ),
+        (
+            "silence",
+            timed_out("site", "the answer", 30),
+            Fail(504, Reason.ORIGIN_TIMEOUT),
+            "CloudFront, HTTP 504",
+        ),
+    ),
+)
+def test_on_error(error: OriginError, expected: Fail) -> None:
+    assert on_error(error) == expected
+
+
+def test_forward_words_are_those_of_the_rfc() -> None:
+    """RFC 9211 §2.2."""
+    assert [word.value for word in Forward] == [
+        "bypass",
+        "method",
+        "uri-miss",
+        "vary-miss",
+        "stale",
+        "partial",
+    ]
