@@ -158,7 +158,7 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
     except ValueError as error:
         _fail(f'--site-only: got "{site}", want {error}')
     except ListenError as error:
-        _fail(f"{error}; --port takes another, 0 any free one", status=1)
+        _fail(str(error) if site is not None else f"{error}; --port takes another, 0 any free one", status=1)
     except LabError as error:
         _fail(str(error), status=1)
 

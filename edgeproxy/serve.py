@@ -59,7 +59,7 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
             try:
                 await web.TCPSite(runner, admin.host, admin.port).start()
             except OSError as error:
-                raise ListenError(f"cannot listen on {admin} ({error.strerror or error})") from error
+                raise ListenError(str(admin), error) from error
             port = await listener.open(server.listen.host, server.listen.port)
             viewers = Address(server.listen.host, port)
             admin_port = int(runner.addresses[0][1])

@@ -7,6 +7,7 @@ could reach it through the browser of whoever runs edgeproxy (DNS rebinding).
 
 import hmac
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Protocol
 
 from aiohttp import web
@@ -111,6 +112,6 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
 def _is_local(host: str) -> bool:
     try:
         name = URL.build(scheme="http", authority=host).host or ""
+        return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
-    return name in ("localhost", "::1") or name.startswith("127.")

@@ -13,11 +13,12 @@ from edgeproxy.app import Observers
 from edgeproxy.config import Config, parse
 from edgeproxy.config.schema import Credentials, S3Origin
 from edgeproxy.config.units import Address
-from edgeproxy.lab.bucket import LabBucket, LabError, make_bucket, running_bucket
+from edgeproxy.lab.bucket import LabBucket, make_bucket, running_bucket
 from edgeproxy.lab.console import LabConsole
 from edgeproxy.lab.content import make_site
 from edgeproxy.lab.site import running_site
 from edgeproxy.serve import Running, running, until_signal
+from edgeproxy.server.listener import ListenError
 
 SITE_LATENCY_S = 0.12
 """How far away the full origin is made to seem."""
@@ -176,7 +177,7 @@ async def _demonstrate(console: Console, lab: Lab) -> None:
 
 
 async def serve_site(listen: Address, say: Callable[[str], None]) -> None:
-    """The full origin alone, until a signal comes.  Raises `LabError`."""
+    """The full origin alone, until a signal comes.  Raises `ListenError`."""
     with tempfile.TemporaryDirectory(prefix="edgeproxy-site-") as folder:
         files = make_site(Path(folder))
         try:
@@ -184,7 +185,7 @@ async def serve_site(listen: Address, say: Callable[[str], None]) -> None:
                 say(f"the site serves {len(files)} files on {url}")
                 await until_signal()
         except OSError as error:
-            raise LabError(f"cannot listen on {listen} ({error.strerror or error})") from error
+            raise ListenError(str(listen), error) from error
 
 
 async def make_buckets(config: Config, say: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """The port that viewers talk to: opens, answers, drains."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class Limits:
 
 class ListenError(Exception):
     """The address cannot be listened on; the message says which and why."""
+
+    def __init__(self, address: str, cause: OSError) -> None:
+        why = os.strerror(cause.errno) if cause.errno else str(cause)
+        super().__init__(f"cannot listen on {address} ({why})")
 
 
 class Listener:
@@ -60,7 +65,7 @@ class Listener:
         try:
             self._server = await loop.create_server(self._viewers, host, port, backlog=1024)
         except OSError as error:
-            raise ListenError(f"cannot listen on {host}:{port} ({error.strerror or error})") from error
+            raise ListenError(f"{host}:{port}", error) from error
         return int(self._server.sockets[0].getsockname()[1])
 
     async def drain(self, timeout_s: float) -> int:

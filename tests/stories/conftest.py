@@ -54,24 +54,34 @@ async def house(
     """Builds a house around what the site does; `more` is YAML that goes at the end."""
 
     async def build(
-        script: Script, *, failover_on: str = "[403, 404]", policy: str = "", more: str = ""
+        script: Script,
+        *,
+        failover_on: str = "[403, 404]",
+        policy: str = "",
+        bucket_fields: str = "",
+        rules: str = "[{}]",
+        queue: str = "",
+        cached: str = "[GET, HEAD]",
+        more: str = "",
     ) -> House:
         await s3.create_bucket(Bucket=bucket_name)
         site = await scripted(script)
         gateway = await edge(f"""
 origins:
   bucket:
-    type: s3
-    bucket: {bucket_name}
-    endpoint: {moto}
-    credentials: {{access_key_id: test, secret_access_key: test-secret}}
+    {{type: s3, bucket: {bucket_name}, credentials: {{access_key_id: test, secret_access_key: test-secret}},
+    {bucket_fields if "endpoint" in bucket_fields else f"endpoint: '{moto}', {bucket_fields}"}}}
   site: {{type: http, url: "{site.url}", read_timeout: 500ms, connection_attempts: 1}}
 origin_groups:
   media: {{members: [bucket, site], failover_on: {failover_on}}}
 cache_policies:
   plain: {{min_ttl: 0, {policy}}}
-default_behavior: {{target_origin: media, cache_policy: plain, allowed_methods: [GET, HEAD, OPTIONS]}}
-backfill: {{rules: [{{}}], backoff_base: 10ms, attempts: 2, part_size: 5MiB}}
+default_behavior:
+  target_origin: media
+  cache_policy: plain
+  allowed_methods: [GET, HEAD, OPTIONS]
+  cached_methods: {cached}
+backfill: {{rules: {rules}, backoff_base: 10ms, attempts: 2, part_size: 5MiB, {queue}}}
 {more}
 """)
         return House(gateway, site, s3, bucket_name)

@@ -252,3 +252,14 @@ async def test_hits_answer_conditions_and_ranges(house: Build) -> None:
     head, body = await h.edge.get("/a.png", "HEAD")
     assert (head.status, body, head.headers["Content-Length"]) == (200, b"", str(len(IMAGE)))
     assert h.site.lines == ["GET /a.png"]
+
+
+async def test_options_are_cached_where_the_behaviour_says_so(house: Build) -> None:
+    async def preflight(exchange: Exchange) -> None:
+        await exchange.answer(204, access_control_allow_origin="*", cache_control="max-age=60")
+
+    h = await house(preflight, cached="[GET, HEAD, OPTIONS]")
+    assert [(await h.edge.get("/a", "OPTIONS"))[0].headers["X-Cache"] for _ in range(2)] == [
+        "Miss from cloudfront",
+        "Hit from cloudfront",
+    ]
