@@ -1,70 +1,86 @@
 """The configuration as it takes effect, and its JSON Schema: what `edgeproxy check` and `schema` print."""
 
+import re
 from typing import Any
 
 import yaml
-from pydantic import SecretStr
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
-from edgeproxy.config.schema import Config
+from edgeproxy.config.kinds import OR_VARIABLE
+from edgeproxy.config.schema import Config, Section
 
 
 def effective(config: Config) -> str:
-    """`config` as YAML with every default filled in, in the order of the schema; secrets are `***`."""
-    return yaml.dump(plain(config.model_dump()), sort_keys=False, allow_unicode=True, width=100)
+    """`config` as YAML with every default filled in, in the order of the schema; secrets are `***`.
+
+    Loaded again it gives the same configuration, less the secrets.
+    """
+    return as_yaml(config.model_dump())
 
 
-def plain(value: Any) -> Any:
-    """A value of the schema as YAML and JSON have it."""
-    match value:
-        case SecretStr():
-            return "***" if value.get_secret_value() else ""
-        case dict():
-            return {key: plain(item) for key, item in value.items()}
-        case set() | frozenset():
-            return sorted(value)
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case _:
-            return value
+def as_yaml(value: object, *, flow: bool | None = False) -> str:
+    """A value as a file would have it, ending in a newline."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, allow_unicode=True, width=100
+    )
+    # What YAML puts behind a lone scalar.
+    return text.removesuffix("...\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with short lists in one line."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _listed(dumper: yaml.SafeDumper, values: Any) -> yaml.Node:
+    items = sorted(values) if isinstance(values, frozenset) else list(values)
+    is_plain = not any(isinstance(item, dict) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=is_plain)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    # What would be a variable, or a dollar sign that was written twice, is written so again.
+    return dumper.represent_str(re.sub(r"\$(?=[{$])", "$$", text))
+
+
+_Dumper.add_representer(tuple, _listed)
+_Dumper.add_representer(list, _listed)
+_Dumper.add_representer(frozenset, _listed)
+_Dumper.add_representer(str, _text)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of `config.yaml`, for editors.
+    """JSON Schema (draft 2020-12) of `config.yaml`, for editors. `${NAME}` may stand for any single value.
 
-    A value that is `${NAME}` is text whatever the setting wants, so text is allowed everywhere.
+    What one setting says of another is not in it.
     """
-    schema = Config.model_json_schema()
-    _allow_variables(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
+        **Config.model_json_schema(schema_generator=_Generator),
         "title": "edgeproxy config.yaml",
     }
 
 
-_VARIABLE = {"type": "string", "pattern": r"\$\{"}
+class _Generator(GenerateJsonSchema):
+    """No titles, which only repeat the names of the settings; variables beside words; defaults with units."""
 
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
-def _allow_variables(node: Any) -> None:
-    """Put "or a variable" beside every number and boolean, and every text that has to have a form."""
-    if isinstance(node, list):
-        for item in node:
-            _allow_variables(item)
-    if not isinstance(node, dict):
-        return
-    for name, child in list(node.items()):
-        if name in ("properties", "$defs") and isinstance(child, dict):
-            for key, setting in child.items():
-                _allow_variables(setting)
-                child[key] = _or_variable(setting)
-        else:
-            _allow_variables(child)
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        words = super().literal_schema(schema)
+        if "const" in words:
+            return words
+        return {"anyOf": [words, {"type": "string", "pattern": OR_VARIABLE.removeprefix("|")}]}
 
-
-def _or_variable(setting: dict[str, Any]) -> dict[str, Any]:
-    if setting.get("type") not in ("integer", "number", "boolean") and not {"pattern", "enum"} & set(setting):
-        return setting
-    about: dict[str, Any] = {
-        key: setting.pop(key) for key in ("description", "default", "title") if key in setting
-    }
-    return {**about, "anyOf": [setting, _VARIABLE]}
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        writing = schema["schema"].get("serialization", {})
+        if isinstance(schema.get("default"), Section):
+            described.pop("default", None)
+        elif "default" in described and writing.get("type") == "function-plain":
+            described["default"] = writing["function"](schema["default"])
+        return described

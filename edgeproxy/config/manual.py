@@ -1,14 +1,14 @@
 """docs/configuration.md, written from the schema, so that the two cannot differ."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from edgeproxy.config.effective import plain
+from edgeproxy.config.effective import as_yaml
+from edgeproxy.config.kinds import Kind
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
 from edgeproxy.config.schema import AllExcept, Config, Section, Whitelist
 from edgeproxy.config.units import duration_text
@@ -22,18 +22,53 @@ _INTRODUCTION = """\
 
 One YAML file, `config.yaml` in the working directory or the one that `--config` names. Its words are
 CloudFront's, in snake case. `edgeproxy check` prints it with every default filled in, or everything that is
-wrong with it: the path in the file, the value seen, the value wanted; the exit status is then 2. `edgeproxy
-schema` prints a JSON Schema for editors.
+wrong with it: the place in the file, the value seen, the value wanted; the exit status is then 2. `edgeproxy
+schema` prints a JSON Schema for editors. A small file:
+
+```yaml
+origins:
+  bucket:
+    type: s3
+    bucket: ${S3_BUCKET:-assets}
+  site:
+    type: http
+    url: https://www.example.com
+
+origin_groups:
+  media:
+    members: [bucket, site]          # primary, secondary
+    failover_on: [403, 404, 500, 502, 503, 504]
+
+cache_policies:
+  five_minutes:
+    default_ttl: 5m
+    query: {whitelist: [width, height]}
+
+behaviors:
+  - path_pattern: /thumbnails/*
+    target_origin: media
+    cache_policy: five_minutes
+
+default_behavior:
+  target_origin: media
+```
 
 **Units stand in the values.** Durations: `500ms`, `30s`, `5m`, `24h`, `365d`. Sizes: `512KiB`, `256MiB`,
 `10GB`. A bare number is a mistake, but for 0.
 
 **Variables.** `${NAME}` in any value is replaced from the environment, and has to be set there;
-`${NAME:-default}` falls back where it is unset or empty; `$$` is a dollar sign. Nothing else of the
-environment is read, but for AWS's own variables where `credentials: default` asks for them.
+`${NAME:-default}` falls back where it is unset or empty; `$$` is a dollar sign. Inside `[...]` and `{...}`
+YAML wants quotes around it: `["${NAME}"]`. Nothing else of the environment is read, but for AWS's own
+variables where `credentials: default` asks for them.
+
+**All values are text** until a setting reads them: `token: 0123` keeps its zero, `on` is not `true`. A
+setting without a value is as if it were not there. Anchors, aliases and merges (`<<`) work, tags (`!`) do
+not, and a key that stands twice is a mistake.
 
 **Order matters** in `behaviors` and in `backfill.rules`: the first that matches decides. In a path pattern
 `*` is any run of characters, slashes included, and `?` exactly one.
+
+**Secrets** - tokens, secret keys, custom headers - are in no message and no output of `check`.
 """
 
 _MANAGED = """\
@@ -50,22 +85,16 @@ CloudFront's, by their names, with or without the prefix `Managed-`.
 {request}
 """
 
-_DOCUMENT_END = "\n..."
-"""What YAML puts behind a lone scalar."""
-
 
 def markdown() -> str:
     """The whole page."""
-    parts = [_INTRODUCTION]
-    for name, field in Config.model_fields.items():
-        parts.append(_chapter(name, field))
+    chapters = (_chapter(name, field) for name, field in Config.settings().items())
     cache = "\n".join(f"| {name} | {_ttls(p.ttl)} | {_in_key(p.key)} |" for name, p in CACHE_POLICIES.items())
     request = "\n".join(
         f"| {name} | headers: {_told(p.headers)}; cookies: {_told(p.cookies)}; query: {_told(p.query)} |"
         for name, p in ORIGIN_REQUEST_POLICIES.items()
     )
-    parts.append(_MANAGED.format(cache=cache, request=request))
-    return "\n".join(parts)
+    return "\n".join([_INTRODUCTION, *chapters, _MANAGED.format(cache=cache, request=request)])
 
 
 def _ttls(ttl: TtlPolicy) -> str:
@@ -86,66 +115,82 @@ def _told(selection: Selection) -> str:
 
 
 def _chapter(name: str, field: FieldInfo) -> str:
-    """A section of the file: what it is for, and a table for each shape that its values may have."""
-    shapes = list(dict.fromkeys(_sections(field.annotation)))
-    is_named, is_list = "dict" in str(field.annotation), "tuple" in str(field.annotation)
-    where = f"{name}.NAME" if is_named else f"{name}[]" if is_list else name
-    lines = [f"## `{name}`", "", field.description or _first_line(shapes[0]), ""]
+    """A section of the file: what it is for, and a table for each shape that it may have."""
+    shapes = list(_sections(field.annotation))
+    heading = f"## `{name}`{', required' if field.is_required() else ''}"
+    parts = [f"{heading}\n\n{field.description or _about(shapes[0])}\n"]
     for shape in shapes:
-        if len(shapes) > 1 or shape.__name__ not in ("Server", "Admin", "Cache", "Log", "Backfill"):
-            lines += [f"### `{where}`{_kind(shape)}", "", _first_line(shape), ""]
-        lines += [*_table(shape), ""]
-        for inner_name, inner in shape.model_fields.items():
-            for nested in dict.fromkeys(_sections(inner.annotation)):
-                if nested in (Whitelist, AllExcept):
-                    continue
-                lines += [
-                    f"### `{where}.{inner_name}`{_index(inner)}",
-                    "",
-                    _first_line(nested),
-                    "",
-                    *_table(nested),
-                    "",
-                ]
-    return "\n".join(lines)
+        parts.extend(_tables(f"{name}{_item(field)}", shape, is_alone=field.annotation is shape))
+    return "\n".join(parts)
 
 
-def _kind(shape: type[Section]) -> str:
-    return (
-        f" of type `{get_args(shape.model_fields['type'].annotation)[0]}`"
-        if "type" in shape.model_fields
-        else ""
-    )
+def _tables(where: str, shape: type[Section], *, is_alone: bool = False) -> Iterator[str]:
+    if not is_alone:
+        kind = shape.model_fields.get("type")
+        of_type = f" of type `{get_args(kind.annotation)[0]}`" if kind is not None else ""
+        yield f"### `{where}`{of_type}\n\n{_about(shape)}\n"
+    yield "\n".join(_table(shape)) + "\n"
+    for name, field in shape.settings().items():
+        for nested in _sections(field.annotation):
+            # Told in one word in the table itself.
+            if nested not in (Whitelist, AllExcept):
+                yield from _tables(f"{where}.{name}{_item(field)}", nested)
 
 
-def _index(field: FieldInfo) -> str:
-    return ", each" if "tuple" in str(field.annotation) else ""
+def _item(field: FieldInfo) -> str:
+    origin = get_origin(field.annotation)
+    return ".NAME" if origin is dict else "[]" if origin is tuple else ""
 
 
 def _table(shape: type[Section]) -> Iterator[str]:
-    yield "| Setting | Default | |"
-    yield "|---|---|---|"
-    own = [name for name in shape.model_fields if name in shape.__annotations__]
-    for name in (*own, *(name for name in shape.model_fields if name not in own)):
-        field = shape.model_fields[name]
+    yield "| Setting | Value | Default | |"
+    yield "|---|---|---|---|"
+    defaults: dict[str, Any] = {}
+    for name, field in shape.settings().items():
+        defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
         about = " ".join((field.description or "").split())
-        yield f"| `{name}` | {_default(field)} | {about} |"
+        value = _value(_annotated(field))
+        yield f"| `{name}` | {value} | {_default(defaults[name], field)} | {about} |"
 
 
-def _default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
+def _value(annotation: Any) -> str:
+    """What may stand at a setting, in few words."""
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case None if annotation is type(None):
+            return ""
+        case None:
+            if annotation is Whitelist or annotation is AllExcept:
+                return f"`{{{next(iter(annotation.model_fields))}: [...]}}`"
+            return "mapping"
+        case origin if origin is Literal:
+            return ", ".join(f"`{word}`" for word in arguments)
+        case origin if origin is dict:
+            return "mapping"
+        case origin if origin in (tuple, frozenset):
+            return f"list: {_value(arguments[0])}"
+        case origin if origin is Annotated:
+            kinds = [extra.name for extra in arguments[1:] if isinstance(extra, Kind)]
+            return kinds[0] if kinds else _value(arguments[0])
+        case _:
+            return ", ".join(filter(None, map(_value, arguments)))
+
+
+def _default(default: object, field: FieldInfo) -> str:
     if default is PydanticUndefined:
         return "*required*"
-    if default is None or default in ((), {}, ""):
+    if default is None or default in ((), {}, "") or isinstance(default, Section):
         return ""
-    if isinstance(default, Section):
-        return ""
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, Field(), *field.metadata])  # type: ignore[arg-type]
-    text = yaml.dump(plain(adapter.dump_python(default)), default_flow_style=True, width=200)
-    return f"`{text.split(_DOCUMENT_END)[0].strip()}`"
+    adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
+    return f"`{as_yaml(adapter.dump_python(default), flow=True).strip()}`"
 
 
-def _first_line(shape: type[Section]) -> str:
+def _annotated(field: FieldInfo) -> Any:
+    # `Annotated` wants at least one extra; this one says nothing.
+    return Annotated[field.annotation, "", *field.metadata]
+
+
+def _about(shape: type[Section]) -> str:
     return (shape.__doc__ or "").strip().splitlines()[0]
 
 

@@ -1,51 +1,30 @@
 """What one section says of another: names that must exist, settings that must go together.
 
-Looks at the raw tree, so that these mistakes are told along with those of the schema.
+Looks at the tree as it was written, so that these mistakes are told along with those of the schema;
+what the schema will refuse is passed over here.
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
-from typing import Any, TypeAlias
+from typing import Any
 
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
+from edgeproxy.config.mistakes import Mistake, Place, dotted, shown
+from edgeproxy.config.schema import Admin, BackfillRule, Server
+from edgeproxy.config.units import Address, address
 
-Broken: TypeAlias = tuple[str, str, str]
-"""Where, what was seen, what is wanted."""
-
-# CloudFront takes these sets of methods and no others; we only ask that a cached method is allowed.
-_DEFAULT_METHODS = ["GET", "HEAD"]
+_EVERYTHING = ("*", "/*")
 
 
-def broken_references(tree: dict[str, Any]) -> Iterator[Broken]:
-    """Every reference in a configuration tree that leads nowhere."""
-    origins, groups = _section(tree, "origins"), _section(tree, "origin_groups")
-    cache_policies = [*_section(tree, "cache_policies"), *CACHE_POLICIES]
-    request_policies = [*_section(tree, "origin_request_policies"), *ORIGIN_REQUEST_POLICIES]
-    for name, group in groups.items():
-        if name in origins:
-            yield f"origin_groups.{name}", "has the name of an origin", "a name of its own"
-        members = group.get("members") if isinstance(group, dict) else None
-        if isinstance(members, list):
-            for index, member in enumerate(members):
-                yield from _unknown(f"origin_groups.{name}.members[{index}]", member, origins)
-            if len(members) == 2 and members[0] == members[1]:
-                yield f"origin_groups.{name}.members", f'got "{members[0]}" twice', "two different origins"
-    for where, behavior in _behaviors(tree):
-        yield from _unknown(f"{where}.target_origin", behavior.get("target_origin"), [*origins, *groups])
-        yield from _unknown(f"{where}.cache_policy", _plain(behavior.get("cache_policy")), cache_policies)
-        yield from _unknown(
-            f"{where}.origin_request_policy", _plain(behavior.get("origin_request_policy")), request_policies
-        )
-        allowed = behavior.get("allowed_methods", _DEFAULT_METHODS)
-        cached = behavior.get("cached_methods", _DEFAULT_METHODS)
-        if isinstance(allowed, list) and isinstance(cached, list):
-            surplus = [method for method in cached if method not in allowed and "cached_methods" in behavior]
-            if surplus:
-                yield f"{where}.cached_methods", f"got {surplus}", "only methods that are in allowed_methods"
-    for name, policy in _section(tree, "cache_policies").items():
-        if isinstance(policy, dict):
-            yield from _host_for_s3(name, policy, tree)
-    yield from _open_admin(_section(tree, "admin"))
+def broken_references(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """Every reference in a configuration tree that leads nowhere, and every rule that never applies."""
+    yield from _taken_names(tree)
+    yield from _group_members(tree)
+    yield from _behavior_names(tree)
+    yield from _host_for_s3(tree)
+    yield from _unreached(_listed(tree, "behaviors"))
+    yield from _unreached(_rules(tree))
+    yield from _idle_rules(tree)
+    yield from _listeners(tree)
 
 
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
@@ -53,58 +32,159 @@ def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _behaviors(tree: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    listed = tree.get("behaviors")
-    for index, behavior in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(behavior, dict):
-            yield f"behaviors[{index}]", behavior
-    if isinstance(tree.get("default_behavior"), dict):
-        yield "default_behavior", tree["default_behavior"]
+def _sections(tree: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The sections that have names, such as origins."""
+    return {key: value for key, value in _section(tree, name).items() if isinstance(value, dict)}
 
 
-def _unknown(where: str, name: object, known: Iterable[str]) -> Iterator[Broken]:
-    names = sorted(known)
-    if isinstance(name, str) and name not in names:
-        yield where, f'got "{name}"', f"one of {', '.join(names)}" if names else "a name that is defined"
+def _listed(tree: dict[str, Any], name: str) -> list[tuple[Place, dict[str, Any]]]:
+    """The sections that stand in a list, each with its place."""
+    listed = tree.get(name)
+    items = enumerate(listed if isinstance(listed, list) else ())
+    return [((name, index), item) for index, item in items if isinstance(item, dict)]
 
 
-def _plain(name: object) -> object:
-    return name.removeprefix("Managed-") if isinstance(name, str) else name
+def _behaviors(tree: dict[str, Any]) -> list[tuple[Place, dict[str, Any]]]:
+    default = tree.get("default_behavior")
+    last: list[tuple[Place, dict[str, Any]]] = (
+        [(("default_behavior",), default)] if isinstance(default, dict) else []
+    )
+    return [*_listed(tree, "behaviors"), *last]
 
 
-def _host_for_s3(name: str, policy: dict[str, Any], tree: dict[str, Any]) -> Iterator[Broken]:
-    """A viewer's Host in a signed request could only give a wrong signature; CloudFront refuses it too."""
-    headers = policy.get("headers")
-    if not isinstance(headers, list) or not any(isinstance(h, str) and h.lower() == "host" for h in headers):
-        return
-    for where, behavior in _behaviors(tree):
-        if behavior.get("cache_policy") == name and _reaches_s3(behavior.get("target_origin"), tree):
-            yield (
-                f"{where}.cache_policy",
-                f'got "{name}", which has Host in its key',
-                "another one for an S3 origin",
-            )
+def _rules(tree: dict[str, Any]) -> list[tuple[Place, dict[str, Any]]]:
+    return [(("backfill", *place), rule) for place, rule in _listed(_section(tree, "backfill"), "rules")]
 
 
-def _reaches_s3(target: object, tree: dict[str, Any]) -> bool:
-    group = _section(tree, "origin_groups").get(target) if isinstance(target, str) else None
-    members = group.get("members", ()) if isinstance(group, dict) else [target]
+def _taken_names(tree: dict[str, Any]) -> Iterator[Mistake]:
+    for name in _section(tree, "origin_groups"):
+        if name in _section(tree, "origins"):
+            yield Mistake(dotted(("origin_groups", name)), "has the name of an origin", "a name of its own")
+    for section, managed in (
+        ("cache_policies", CACHE_POLICIES),
+        ("origin_request_policies", ORIGIN_REQUEST_POLICIES),
+    ):
+        for name in _section(tree, section):
+            if _managed(name) in managed:
+                yield Mistake(
+                    dotted((section, name)), "has the name of a managed policy", "a name of its own"
+                )
+
+
+def _managed(name: str) -> str:
+    return name.removeprefix("Managed-")
+
+
+def _group_members(tree: dict[str, Any]) -> Iterator[Mistake]:
     origins = _section(tree, "origins")
-    found = (origins.get(m) for m in members if isinstance(m, str)) if isinstance(members, list) else ()
-    return any(isinstance(origin, dict) and origin.get("type") == "s3" for origin in found)
+    for name, group in _sections(tree, "origin_groups").items():
+        members = group.get("members")
+        if not isinstance(members, list) or len(members) != 2:
+            continue
+        place = ("origin_groups", name, "members")
+        for index, member in enumerate(members):
+            yield from _unknown((*place, index), member, origins)
+        if members[0] == members[1]:
+            yield Mistake(dotted(place), f"got {shown(members)}", "two different origins")
 
 
-def _open_admin(admin: dict[str, Any]) -> Iterator[Broken]:
-    listen = admin.get("listen", "127.0.0.1:8081")
-    if isinstance(listen, str) and not admin.get("token"):
-        host = listen.rpartition(":")[0].strip("[]")
-        try:
-            is_loopback = host == "localhost" or ip_address(host).is_loopback
-        except ValueError:
-            is_loopback = False
-        if host and not is_loopback:
-            yield (
-                "admin.token",
-                f"is missing while admin.listen is {listen}",
-                "a token, or a loopback address",
-            )
+def _behavior_names(tree: dict[str, Any]) -> Iterator[Mistake]:
+    targets = [*_section(tree, "origins"), *_section(tree, "origin_groups")]
+    for setting, managed, own in (
+        ("target_origin", {}, targets),
+        ("cache_policy", CACHE_POLICIES, _section(tree, "cache_policies")),
+        ("origin_request_policy", ORIGIN_REQUEST_POLICIES, _section(tree, "origin_request_policies")),
+    ):
+        for place, behavior in _behaviors(tree):
+            name = behavior.get(setting)
+            if not isinstance(name, str) or _managed(name) not in managed:
+                yield from _unknown((*place, setting), name, [*own, *managed])
+
+
+def _unknown(place: Place, name: object, known: Iterable[str]) -> Iterator[Mistake]:
+    names = sorted(set(known))
+    if isinstance(name, str) and name and name not in names:
+        wanted = f"one of {', '.join(names)}" if names else "a name that is defined"
+        yield Mistake(dotted(place), f"got {shown(name)}", wanted)
+
+
+def _host_for_s3(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """S3 gets its own Host whatever the viewer's is: in the key it would only split the cache.
+
+    CloudFront refuses it too: Developer Guide, "Understanding cache policies", `Host`.
+    """
+    policies = _sections(tree, "cache_policies")
+    for place, behavior in _behaviors(tree):
+        name, target = behavior.get("cache_policy"), behavior.get("target_origin")
+        headers = policies.get(name, {}).get("headers") if isinstance(name, str) else None
+        if not isinstance(headers, list) or not isinstance(target, str):
+            continue
+        if "host" in (header.lower() for header in headers if isinstance(header, str)):
+            if any(_is_s3(tree, origin) for origin in _origins_behind(tree, target)):
+                seen = f"got {shown(name)}, which has Host in its key"
+                yield Mistake(dotted((*place, "cache_policy")), seen, "one without for an S3 origin")
+
+
+def _origins_behind(tree: dict[str, Any], target: str) -> list[object]:
+    group = _sections(tree, "origin_groups").get(target)
+    members = group.get("members") if group is not None else [target]
+    return members if isinstance(members, list) else []
+
+
+def _is_s3(tree: dict[str, Any], origin: object) -> bool:
+    return isinstance(origin, str) and _sections(tree, "origins").get(origin, {}).get("type") == "s3"
+
+
+def _unreached(sections: list[tuple[Place, dict[str, Any]]]) -> Iterator[Mistake]:
+    """Patterns that never match because one above them takes all that they could."""
+    above: dict[str, Place] = {}
+    for place, section in sections:
+        pattern = section.get("path_pattern", BackfillRule.model_fields["path_pattern"].default)
+        if not isinstance(pattern, str):
+            continue
+        rooted = pattern if pattern.startswith(("/", "*")) else f"/{pattern}"
+        taker = next((above[p] for p in (*_EVERYTHING, rooted) if p in above), None)
+        if taker is None:
+            above[rooted] = place
+        else:
+            seen = f"got {shown(pattern)}, of which {dotted(taker)} takes everything"
+            yield Mistake(dotted((*place, "path_pattern")), seen, "the wider pattern below the narrower")
+
+
+def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """Rules for which no S3 primary ever fails over: nothing would ever be copied by them."""
+    if any(origin.get("type") not in ("s3", "http") for origin in _sections(tree, "origins").values()):
+        return
+    filled: set[str] = set()
+    for name, group in _sections(tree, "origin_groups").items():
+        statuses = group.get("failover_on")
+        if _is_s3(tree, next(iter(_origins_behind(tree, name)), None)) and isinstance(statuses, list):
+            filled |= {str(status) for status in statuses}
+    for place, rule in _rules(tree):
+        statuses = rule.get("on_status") or ["403", "404"]
+        if str(rule.get("enabled", "true")).lower() == "false" or not isinstance(statuses, list):
+            continue
+        if filled.isdisjoint(map(str, statuses)):
+            wanted = "an origin group with an s3 origin first and such a status in failover_on"
+            yield Mistake(dotted(place), f"can never apply to {shown(statuses)}", wanted)
+
+
+def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:
+    server = _address_in(tree, "server", Server.model_fields["listen"].default)
+    admin = _address_in(tree, "admin", Admin.model_fields["listen"].default)
+    if admin is not None and not admin.is_loopback and not _section(tree, "admin").get("token"):
+        wanted = "a token, or a loopback address"
+        yield Mistake("admin.token", f"is missing while admin.listen is {admin}", wanted)
+    if server is not None and admin is not None and admin.meets(server):
+        yield Mistake("admin.listen", f"got {admin} while server.listen is {server}", "a port of its own")
+
+
+def _address_in(tree: dict[str, Any], section: str, default: Address) -> Address | None:
+    """Where `section` listens; None if that is no address, which the schema tells."""
+    listen = _section(tree, section).get("listen")
+    if listen is None:
+        return default
+    try:
+        return address(listen)
+    except ValueError:
+        return None

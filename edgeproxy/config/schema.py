@@ -1,22 +1,43 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
-from ipaddress import ip_network
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     SecretStr,
+    SerializerFunctionWrapHandler,
     Tag,
+    ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from edgeproxy.config.kinds import (
+    BaseUrl,
+    CustomHeaderName,
+    Flag,
+    HeaderName,
+    Network,
+    OneOf,
+    PathText,
+    Private,
+    Secret,
+    Text,
+    Whole,
+    is_object_name,
+    is_path_prefix,
+    is_pattern,
+)
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
-from edgeproxy.config.units import Address, Bytes, Listen, Seconds
+from edgeproxy.config.units import Address, Duration, Listen, Size, duration_text, size_text
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.forwarding import OriginRequestPolicy
@@ -26,37 +47,51 @@ from edgeproxy.core.paths import Pattern
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
 
-# What each pattern below means, for messages.
-FORMS = {
-    (
-        _NAME := r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$"
-    ): "a name of letters, digits, dots, dashes and underscores",
-    (_TOKEN := r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$"): "the name of a header field",
-    (
-        _VALUE := r"^(?:[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?)?$"
-    ): "a line of text without blanks around",
-    (_OBJECT := r"^(?:[^/].*)?$"): 'the name of an object without a slash in front, such as "index.html"',
-    (
-        _PATH := r"^(?:/[^?#\s]*[^/?#\s])?$"
-    ): 'a path with a slash in front and none behind, such as "/production"',
-    (
-        _BUCKET := r"^[A-Za-z0-9][A-Za-z0-9._\-]{1,62}$"
-    ): "the name of a bucket, 2 to 63 letters, digits, dots, dashes",
-    (_REGION := r"^[a-z0-9\-]+$"): 'the name of a region, such as "eu-west-1"',
-}
-
-Method = Literal["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
-Name = Annotated[str, Field(pattern=_NAME)]
-HeaderName = Annotated[str, Field(pattern=_TOKEN)]
-HeaderValue = Annotated[str, Field(pattern=_VALUE, max_length=1783)]
-PathPattern = Annotated[str, Field(min_length=1, max_length=255)]
-
-# CloudFront Developer Guide, "Add custom headers to origin requests".
-_RESERVED = frozenset(
-    "cache-control connection content-length cookie host if-match if-modified-since if-none-match if-range"
-    " if-unmodified-since max-forwards pragma proxy-authorization proxy-connection range request-range te"
-    " trailer transfer-encoding upgrade via x-real-ip".split()
+Bool: TypeAlias = Annotated[bool, Flag()]
+Bytes: TypeAlias = Annotated[int, Size()]
+Seconds: TypeAlias = Annotated[float, Duration()]
+SecondsAboveZero: TypeAlias = Annotated[float, Duration(above_zero=True)]
+Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
+CachedMethod: TypeAlias = Literal["GET", "HEAD", "OPTIONS"]
+Name: TypeAlias = Annotated[
+    str, Text(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", 'a name of letters, digits, "_", "-" and "."', "name")
+]
+PathPattern: TypeAlias = Annotated[
+    str,
+    PathText(
+        is_pattern,
+        'a path as it stands in a URL, such as /images/*.jpg (no "//", no "..", é escaped as %C3%A9)',
+        "path pattern",
+    ),
+]
+# VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
+_HEADER_VALUE = Private(
+    r"(?:[!-~](?:[!-~ \t]{0,1781}[!-~])?)?",
+    "at most 1783 ASCII characters without blanks around them",
+    "text",
 )
+_HOST_NAME = Text(
+    r"[A-Za-z0-9_.\-]{1,253}|\[[0-9A-Fa-f:.]+\]", "a host name such as www.example.com", "host name"
+)
+VisibleText = Text("[!-~]+", "visible ASCII characters without blanks", "text")
+
+
+def _each_once(values: object, *, any_case: bool = False) -> object:
+    """Refuse a list in which some text stands twice."""
+    if isinstance(values, list):
+        texts = [value.lower() if any_case else value for value in values if isinstance(value, str)]
+        if len(set(texts)) < len(texts):
+            raise ValueError("each of them once")
+    return values
+
+
+def refused(setting: str, wanted: str) -> PydanticCustomError:
+    """Says of one setting that it does not go with others of its section."""
+    return PydanticCustomError("setting", "{wanted}", {"setting": setting, "wanted": wanted})
+
+
+EachOnce = BeforeValidator(_each_once)
+EachOnceInAnyCase = BeforeValidator(partial(_each_once, any_case=True))
 
 
 class Section(BaseModel):
@@ -64,56 +99,70 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    @classmethod
+    def settings(cls) -> dict[str, FieldInfo]:
+        """The settings by name, as people read them: those of its own before those that it shares."""
+        own = [name for name in cls.model_fields if name in cls.__annotations__]
+        return {name: cls.model_fields[name] for name in dict.fromkeys([*own, *cls.model_fields])}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: Any) -> Any:
+        """What has no value is as good as absent, and so is what is optional and empty: `${NAME:-}`."""
+        if not isinstance(values, dict):
+            return values
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {
+            name: value
+            for name, value in values.items()
+            if not (value is None and name in cls.model_fields) and not (value == "" and name in optional)
+        }
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = handler(self)
+        return {name: values[name] for name in self.settings()}
+
 
 class Server(Section):
     """The port that viewers talk to."""
 
-    listen: Listen = Address("127.0.0.1", 8080)
+    listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8080)
     """Address and port for viewers."""
-    aliases: tuple[str, ...] = ()
+    aliases: Annotated[tuple[Annotated[str, _HOST_NAME], ...], EachOnceInAnyCase] = ()
     """Host names that are answered; empty = every host."""
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: Annotated[tuple[Annotated[str, Network()], ...], EachOnce] = ()
     """Networks whose `X-Forwarded-*` fields are believed, such as `10.0.0.0/8`; others' are dropped."""
-    default_root_object: str = Field(default="", max_length=255, pattern=_OBJECT)
+    default_root_object: Annotated[
+        str,
+        PathText(
+            is_object_name, 'the name of an object such as index.html, without "/" in front', "object name"
+        ),
+    ] = ""
     """The object that a request for `/` gets, such as `index.html`."""
     ambiguous_paths: Literal["refuse", "pass"] = "refuse"
     """Paths with `.` or `..` segments, `%2F` or `%5C`: refused with 400, or passed on as CloudFront does."""
     max_request_body: Bytes = 64 * 10**9
     """Largest request body that is passed on."""
-    max_connections: int = Field(default=10_000, ge=1)
+    max_connections: Annotated[int, Whole(1, 1_000_000)] = 10_000
     """Open viewer connections; more are closed at once."""
-    head_timeout: Seconds = 10.0
+    head_timeout: SecondsAboveZero = 10.0
     """How long a viewer may take to send a request head."""
-    idle_timeout: Seconds = 75.0
+    idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
-    debug_headers: bool = False
+    debug_headers: Bool = False
     """Add `X-Edge-Origin` (which origins were asked) and `X-Edge-Backfill` (what became of it) to answers."""
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            try:
-                ip_network(value)
-            except ValueError:
-                raise ValueError('networks such as "10.0.0.0/8"') from None
-        return values
 
 
 class Admin(Section):
     """The operators' port: health, readiness, state, explain."""
 
-    listen: Listen = Address("127.0.0.1", 8081)
+    listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8081)
     """Address and port for operators; needs a token when others than this machine can reach it."""
-    token: SecretStr | None = None
+    token: Annotated[SecretStr, Secret(VisibleText)] | None = None
     """Bearer token for everything but `/healthz` and `/readyz`."""
-
-    @field_validator("token")
-    @classmethod
-    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
-        return value if value is not None and value.get_secret_value() else None
 
 
 class Cache(Section):
@@ -121,8 +170,16 @@ class Cache(Section):
 
     memory: Bytes = 256 * 2**20
     """Bytes that stored responses may take, the transfers that fill it included; 0 = no cache."""
-    max_object: Bytes = 32 * 2**20
-    """Largest body that is stored; larger ones stream through."""
+    max_object: Bytes = Field(default_factory=lambda cache: min(32 * 2**20, cache["memory"]))
+    """Largest body that is stored, at most `memory`; larger ones stream through."""
+
+    @field_validator("max_object")
+    @classmethod
+    def _fits(cls, value: int, info: ValidationInfo) -> int:
+        memory = info.data.get("memory", 0)
+        if 0 < memory < value:
+            raise ValueError(f"at most memory, which is {size_text(memory)}")
+        return value
 
 
 class Log(Section):
@@ -130,45 +187,62 @@ class Log(Section):
 
     format: Literal["text", "json"] = "text"
     """One line a request, for people or for programs."""
-    access: bool = True
+    access: Bool = True
     """Whether requests are logged at all."""
 
 
 class Credentials(Section):
     """Keys for signing requests to S3."""
 
-    access_key_id: str = Field(min_length=1)
+    access_key_id: Annotated[str, VisibleText]
     """Access key id."""
-    secret_access_key: SecretStr = Field(min_length=1)
+    secret_access_key: Annotated[SecretStr, Secret(VisibleText)]
     """Secret access key."""
-    session_token: SecretStr | None = None
+    session_token: Annotated[SecretStr, Secret(VisibleText)] | None = None
     """Session token, for temporary keys."""
+
+
+def _shape_of_credentials(value: object) -> str | None:
+    return (
+        "<word>"
+        if value in ("default", "anonymous")
+        else "<keys>"
+        if isinstance(value, dict | Credentials)
+        else None
+    )
 
 
 class OriginBase(Section):
     """What all origins have."""
 
-    origin_path: str = Field(default="", pattern=_PATH, max_length=255)
+    origin_path: Annotated[
+        str,
+        PathText(is_path_prefix, 'a path such as /production, with "/" in front and none at the end', "path"),
+    ] = ""
     """Put in front of every request path, such as `/production`."""
-    connection_attempts: int = Field(default=3, ge=1, le=3)
+    connection_attempts: Annotated[int, Whole(1, 3)] = 3
     """How often connecting is tried; also how often a GET or HEAD that got no answer in time is sent."""
-    connection_timeout: Seconds = Field(default=10.0, gt=0)
+    connection_timeout: SecondsAboveZero = 10.0
     """How long one attempt to connect may take."""
-    read_timeout: Seconds = Field(default=30.0, gt=0)
+    read_timeout: SecondsAboveZero = 30.0
     """How long the origin may be silent, before the first byte and between two packets."""
-    max_connections: int = Field(default=512, ge=1)
+    max_connections: Annotated[int, Whole(1, 100_000)] = 512
     """Connections that may be open to this origin at once."""
     keepalive_timeout: Seconds = 5.0
     """How long an idle connection is kept."""
-    custom_headers: dict[HeaderName, HeaderValue] = {}
-    """Fields that are set on every request to this origin, over the viewer's."""
+    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, _HEADER_VALUE]] = Field(
+        default={}, repr=False
+    )
+    """Fields that are set on every request to this origin, over the viewer's. Values count as secrets."""
 
     @field_validator("custom_headers")
     @classmethod
-    def _are_not_reserved(cls, values: dict[str, str]) -> dict[str, str]:
+    def _stand_once(cls, values: dict[str, str]) -> dict[str, str]:
+        spellings: dict[str, str] = {}
         for name in values:
-            if name.lower() in _RESERVED or name.lower().startswith(("x-amz-", "x-edge-")):
-                raise ValueError(f"header names other than {name}, which edgeproxy sets itself")
+            other = spellings.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(f"one of {other} and {name}, which are the same header")
         return values
 
 
@@ -176,107 +250,120 @@ class S3Origin(OriginBase):
     """A bucket on AWS S3, MinIO or any compatible server."""
 
     type: Literal["s3"]
-    """`s3`"""
-    bucket: str = Field(pattern=_BUCKET)
+    """Which sort of origin it is."""
+    bucket: Annotated[
+        str,
+        Text(
+            r"[A-Za-z0-9][A-Za-z0-9._\-]{1,61}[A-Za-z0-9]",
+            'the name of a bucket: 3 to 63 letters, digits, "-", "_" and "."',
+            "bucket name",
+        ),
+    ]
     """Name of the bucket."""
-    region: str = Field(default="us-east-1", pattern=_REGION)
+    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
     """Region, also for the signature."""
-    endpoint: str | None = None
+    endpoint: Annotated[str, BaseUrl()] | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     """Bucket in the path or in the host name; `auto`: in the host name on AWS, else in the path."""
     credentials: Annotated[
-        Annotated[Literal["default", "anonymous"], Tag("word")] | Annotated[Credentials, Tag("mapping")],
-        Discriminator(lambda value: "mapping" if isinstance(value, dict | Section) else "word"),
+        Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
+        Discriminator(
+            _shape_of_credentials,
+            custom_error_type="shape",
+            custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
+        ),
     ] = "default"
-    """`default` asks the AWS provider chain (environment, profile, role), `anonymous` does not sign."""
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_base_url(cls, value: str | None) -> str | None:
-        return None if value is None else _base_url(value)
+    """Keys; or `default`, which asks the AWS provider chain (environment, profile, role); or `anonymous`,
+    which does not sign."""
 
 
 class HttpOrigin(OriginBase):
     """Any HTTP server: the full origin, an API."""
 
     type: Literal["http"]
-    """`http`"""
-    url: str
+    """Which sort of origin it is."""
+    url: Annotated[str, BaseUrl()]
     """Scheme, host and port, such as `https://www.example.com`."""
-    tls_verify: bool = True
+    tls_verify: Bool = True
     """Whether the certificate has to be valid."""
 
-    @field_validator("url")
-    @classmethod
-    def _is_base_url(cls, value: str) -> str:
-        return _base_url(value)
+
+def _type_of_origin(value: object) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"<{kind}>" if kind in ("s3", "http") else None
 
 
-def _base_url(value: str) -> str:
-    message = (
-        "a URL of scheme, host and port such as https://www.example.com:8443 (a path goes to origin_path)"
-    )
-    try:
-        url = urlsplit(value)
-        has_port = url.port is None or url.port > 0
-    except ValueError:
-        raise ValueError(message) from None
-    if url.scheme not in ("http", "https") or not url.hostname or not has_port or url.query or url.fragment:
-        raise ValueError(message)
-    if url.username is not None or url.path not in ("", "/"):
-        raise ValueError(message)
-    return value.rstrip("/")
+Origin: TypeAlias = Annotated[
+    Annotated[S3Origin, Tag("<s3>")] | Annotated[HttpOrigin, Tag("<http>")],
+    Discriminator(_type_of_origin, custom_error_type="type_of_origin", custom_error_message="s3 or http"),
+]
 
 
-Origin = Annotated[S3Origin | HttpOrigin, Field(discriminator="type")]
+def _pair(values: object) -> object:
+    if isinstance(values, list) and len(values) != 2:
+        raise ValueError("two origins, the primary first")
+    return values
 
 
 class OriginGroup(Section):
     """A primary origin and the one that is asked when it fails."""
 
-    members: tuple[Name, Name]
+    members: Annotated[tuple[Name, Name], BeforeValidator(_pair)]
     """Primary and secondary, by their names in `origins`."""
-    failover_on: frozenset[int]
+    failover_on: Annotated[frozenset[Annotated[int, OneOf(FAILOVER_STATUSES)]], Field(min_length=1), EachOnce]
     """Statuses of the primary after which the secondary is asked; 503 stands also for a failed connection,
     504 for a timeout, 502 for an unusable answer or refused credentials."""
-
-    @field_validator("failover_on")
-    @classmethod
-    def _are_allowed(cls, values: frozenset[int]) -> frozenset[int]:
-        if not values or values - FAILOVER_STATUSES:
-            raise ValueError(f"a list of {', '.join(map(str, sorted(FAILOVER_STATUSES)))}")
-        return values
 
 
 class Whitelist(Section):
     """These names and no others."""
 
-    whitelist: tuple[str, ...]
+    whitelist: Annotated[tuple[Annotated[str, VisibleText], ...], Field(min_length=1), EachOnce]
     """Names that count."""
 
 
 class AllExcept(Section):
     """All names but these."""
 
-    all_except: tuple[str, ...]
+    all_except: Annotated[tuple[Annotated[str, VisibleText], ...], Field(min_length=1), EachOnce]
     """Names that do not count."""
 
 
-def _shape(value: object) -> str:
-    """Which branch of a choice is meant: by its shape, so that a mistake is told once and not per branch."""
-    if not isinstance(value, dict | Section):
-        return "word"
-    fields = value if isinstance(value, dict) else type(value).model_fields
-    return "all_except" if "all_except" in fields else "mapping"
+def _shape_of_choice(value: object) -> str | None:
+    match value:
+        case "none" | "all":
+            return "<word>"
+        case Whitelist():
+            return "<whitelist>"
+        case AllExcept():
+            return "<all_except>"
+        case dict() if len(value) == 1:
+            return next((f"<{name}>" for name in ("whitelist", "all_except") if name in value), None)
+        case _:
+            return None
 
 
-Choice = Annotated[
-    Annotated[Literal["none", "all"], Tag("word")]
-    | Annotated[Whitelist, Tag("mapping")]
-    | Annotated[AllExcept, Tag("all_except")],
-    Discriminator(_shape),
+Choice: TypeAlias = Annotated[
+    Annotated[Literal["none", "all"], Tag("<word>")]
+    | Annotated[Whitelist, Tag("<whitelist>")]
+    | Annotated[AllExcept, Tag("<all_except>")],
+    Discriminator(
+        _shape_of_choice,
+        custom_error_type="shape",
+        custom_error_message="none, all, {whitelist: [...]} or {all_except: [...]}",
+    ),
 ]
+
+SHAPES: dict[str, type[Section] | None] = {
+    "<s3>": S3Origin,
+    "<http>": HttpOrigin,
+    "<keys>": Credentials,
+    "<whitelist>": Whitelist,
+    "<all_except>": AllExcept,
+    "<word>": None,
+}
+"""What a setting that may have several shapes turned out to be, as pydantic puts it into a place."""
 
 
 def _selection(choice: Choice, *, lower: bool = False) -> Selection:
@@ -296,27 +383,32 @@ class CachePolicySection(Section):
     min_ttl: Seconds = 0.0
     """Least time an answer is kept, even where the origin forbids it."""
     default_ttl: Seconds = 86_400.0
-    """Time for answers in which the origin says nothing."""
+    """Time for answers in which the origin says nothing; where not given, kept between the other two."""
     max_ttl: Seconds = 31_536_000.0
-    """Longest time, whatever the origin says."""
+    """Longest time, whatever the origin says; where not given, at least the other two."""
     query: Choice = "none"
-    """Query parameters that make a different object: `none`, `all`, `whitelist:` or `all_except:` names."""
-    headers: tuple[HeaderName, ...] = ()
+    """Query parameters that make a different object."""
+    headers: Annotated[tuple[Annotated[str, HeaderName()], ...], EachOnceInAnyCase] = ()
     """Request fields that make a different object."""
     cookies: Choice = "none"
     """Cookies that make a different object."""
-    gzip: bool = False
+    gzip: Bool = False
     """Whether gzip answers are kept apart for viewers that accept them."""
-    brotli: bool = False
+    brotli: Bool = False
     """Whether brotli answers are kept apart for viewers that accept them."""
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
-        # A default that is not written gives way to those that are, as on CloudFront.
-        if "default_ttl" not in self.model_fields_set:
-            object.__setattr__(self, "default_ttl", min(max(self.default_ttl, self.min_ttl), self.max_ttl))
-        if not self.min_ttl <= self.default_ttl <= self.max_ttl:
-            raise ValueError("TTLs in the order min_ttl <= default_ttl <= max_ttl")
+        """CloudFront refuses TTLs in another order; one that is not given makes room for the others."""
+        given = self.model_fields_set
+        default_s = self.default_ttl if "default_ttl" in given else max(self.default_ttl, self.min_ttl)
+        if "max_ttl" not in given:
+            object.__setattr__(self, "max_ttl", max(self.max_ttl, self.min_ttl, default_s))
+        if "default_ttl" not in given:
+            object.__setattr__(self, "default_ttl", min(default_s, self.max_ttl))
+        for lower, upper in (("min_ttl", "max_ttl"), ("min_ttl", "default_ttl"), ("default_ttl", "max_ttl")):
+            if getattr(self, upper) < getattr(self, lower):
+                raise refused(upper, f"at least {lower}, which is {duration_text(getattr(self, lower))}")
         return self
 
     def value(self, name: str) -> CachePolicy:
@@ -349,6 +441,11 @@ class OriginRequestPolicySection(Section):
         )
 
 
+def _cached_by_default(settings: dict[str, Any]) -> tuple[CachedMethod, ...]:
+    usual: tuple[CachedMethod, ...] = ("GET", "HEAD")
+    return tuple(method for method in usual if method in settings["allowed_methods"])
+
+
 class BehaviorSection(Section):
     """What happens to a request."""
 
@@ -358,10 +455,18 @@ class BehaviorSection(Section):
     """One of `cache_policies`, or one of CloudFront's managed policies by its name."""
     origin_request_policy: Name | None = None
     """One of `origin_request_policies`, or one of CloudFront's managed policies by its name."""
-    allowed_methods: tuple[Method, ...] = ("GET", "HEAD")
+    allowed_methods: Annotated[tuple[Method, ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods that are let in; the others get 403, as on CloudFront."""
-    cached_methods: tuple[Literal["GET", "HEAD", "OPTIONS"], ...] = ("GET", "HEAD")
-    """Methods whose answers are cached."""
+    cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
+    """Methods whose answers are cached; where not given, GET and HEAD as far as they are allowed."""
+
+    @field_validator("cached_methods")
+    @classmethod
+    def _are_allowed(cls, values: tuple[CachedMethod, ...], info: ValidationInfo) -> tuple[CachedMethod, ...]:
+        allowed = info.data.get("allowed_methods", values)
+        if not set(values) <= set(allowed):
+            raise ValueError("only methods that are in allowed_methods")
+        return values
 
 
 class PatternBehaviorSection(BehaviorSection):
@@ -376,11 +481,13 @@ class BackfillRule(Section):
 
     path_pattern: PathPattern = "*"
     """Paths that the rule covers; the first rule that matches decides."""
-    on_status: frozenset[Literal[403, 404]] = frozenset({403, 404})
+    on_status: Annotated[frozenset[Annotated[int, OneOf({403, 404})]], Field(min_length=1), EachOnce] = (
+        frozenset({403, 404})
+    )
     """What the bucket has to say of the missing object."""
     max_object: Bytes = 5 * 2**40
     """Largest object that is copied."""
-    enabled: bool = True
+    enabled: Bool = True
     """`false` leaves these paths out."""
 
     def value(self) -> Rule:
@@ -393,17 +500,17 @@ class Backfill(Section):
 
     rules: tuple[BackfillRule, ...] = ()
     """Rules in order; without any, nothing is copied."""
-    concurrency: int = Field(default=4, ge=1, le=256)
+    concurrency: Annotated[int, Whole(1, 256)] = 4
     """Jobs at work at once; each holds up to one part in memory."""
-    queue_size: int = Field(default=10_000, ge=1)
+    queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait; a full queue refuses more, viewers never wait for it."""
-    attempts: int = Field(default=5, ge=1)
+    attempts: Annotated[int, Whole(1, 100)] = 5
     """How often a job is tried."""
-    backoff_base: Seconds = Field(default=1.0, gt=0)
+    backoff_base: SecondsAboveZero = 1.0
     """Step before the second attempt; it doubles each time and is jittered."""
-    backoff_cap: Seconds = Field(default=60.0, gt=0)
+    backoff_cap: SecondsAboveZero = 60.0
     """Longest step between attempts."""
-    part_size: Bytes = Field(default=8 * 2**20, ge=5 * 2**20, le=5 * 2**30)
+    part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
 
 
