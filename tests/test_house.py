@@ -111,10 +111,11 @@ def test_no_module_imports_itself_by_a_circle() -> None:
         walk(name, ())
 
 
-def test_tests_of_core_mirror_core() -> None:
-    rooms = {path.stem for path in (PACKAGE / "core").glob("*.py")} - {"__init__"}
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "core").glob("test_*.py")}
-    assert tested <= rooms
+@pytest.mark.parametrize("room", ["core", "config"])
+def test_tests_mirror_what_they_test(room: str) -> None:
+    modules_of = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")}
+    assert tested <= modules_of
 
 
 def test_every_reason_is_a_token_and_is_used() -> None:

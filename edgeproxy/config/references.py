@@ -102,10 +102,10 @@ def _behavior_names(tree: dict[str, Any]) -> Iterator[Mistake]:
 
 
 def _unknown(place: Place, name: object, known: Iterable[str]) -> Iterator[Mistake]:
-    names = sorted(set(known))
-    if isinstance(name, str) and name and name not in names:
-        wanted = f"one of {', '.join(names)}" if names else "a name that is defined"
-        yield Mistake(dotted(place), f"got {shown(name)}", wanted)
+    # A name that the schema refuses is no proposal.
+    names = sorted({other for other in known if other.isprintable()})
+    if isinstance(name, str) and name and names and name not in names:
+        yield Mistake(dotted(place), f"got {shown(name)}", f"one of {', '.join(names)}")
 
 
 def _host_for_s3(tree: dict[str, Any]) -> Iterator[Mistake]:

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 
 from edgeproxy.config.kinds import OR_VARIABLE, JsonSchema, Kind
 
-_SIZE = r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)"
+_SIZE = r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)"
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_DURATION = r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?(ms|s|m|h|d)"
+_DURATION = r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?(ms|s|m|h|d)"
 _DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ADDRESS = r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.\-]+)):([0-9]{1,5})"
 

@@ -22,7 +22,6 @@ _KEPT = frozenset(
         "content-type",
         "etag",
         "set-cookie",
-        "transfer-encoding",
     }
 )
 

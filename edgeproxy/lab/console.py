@@ -30,7 +30,7 @@ class LabConsole:
         line.append(f"{record.method} {record.target}  ", "bold")
         line.append(f"{record.status} {x_cache}", _STYLES[x_cache])
         line.append(f"  {size_text(record.sent_bytes)} in {record.duration_s * 1000:.1f} ms")
-        line.append(f"  {_road(record.trail)}", "dim")
+        line.append(f"  {_road(record.trail, x_cache)}", "dim")
         if record.backfill == QUEUED:
             line.append("  backfill queued", "magenta")
         if record.reason is not None:
@@ -64,7 +64,7 @@ def size_text(size: int) -> str:
     raise AssertionError("unreachable")
 
 
-def _road(trail: tuple[Attempt, ...]) -> str:
+def _road(trail: tuple[Attempt, ...], x_cache: XCache) -> str:
     if not trail:
-        return "from the cache"
+        return "from the cache" if x_cache is XCache.HIT else "refused"
     return " -> ".join(f"{attempt.origin} {attempt.reason or attempt.status}" for attempt in trail)

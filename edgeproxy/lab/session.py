@@ -167,13 +167,14 @@ async def _demonstrate(console: Console, lab: Lab) -> None:
     """Try the three things, and show what curl would, less the fields that say nothing here."""
     async with httpx.AsyncClient(trust_env=False) as viewer:
         for arguments, url, told in _tries(lab):
+            console.print(f"[dim]# {told}[/]\n[bold]$ curl {arguments} {url}[/]", soft_wrap=True)
             method = "HEAD" if "I" in arguments else "GET"
             answer = await viewer.request(method, url, headers={"Accept-Encoding": "identity"})
             shown = [f"{name.title()}: {value}" for name, value in answer.headers.items() if name in _SHOWN]
             status = f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}"
-            console.print(f"[dim]# {told}[/]\n[bold]$ curl {arguments} {url}[/]", soft_wrap=True)
-            console.print("\n".join([status, *shown, ""]), markup=False, soft_wrap=True)
+            console.print("\n".join([status, *shown]), markup=False, soft_wrap=True)
             await lab.gateway.app.backfilled()
+            console.print()
 
 
 async def serve_site(listen: Address, say: Callable[[str], None]) -> None:

@@ -256,6 +256,13 @@ def test_host(key: KeyPolicy, policy: OriginRequestPolicy, host: str) -> None:
             "zstd, gzip, br",
             "CloudFront, Compression support",
         ),
+        (
+            "as it came, listed alone",
+            KeyPolicy(),
+            OriginRequestPolicy(only("accept-encoding")),
+            "zstd, gzip, br",
+            "CloudFront, Controlling origin requests",
+        ),
         ("as it came, listed", KeyPolicy(), ALL_VIEWER, "zstd, gzip, br", "CloudFront, AllViewer"),
     ),
 )

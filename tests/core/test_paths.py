@@ -81,8 +81,9 @@ def test_what_is_no_path_is_refused(path: str, allow_ambiguous: bool) -> None:
 @pytest.mark.parametrize("path", ["/%00", "/a%00.jpg", "/é%00"])
 def test_an_escaped_nul_is_always_refused(path: str, allow_ambiguous: bool) -> None:
     """RFC 3986 §7.3."""
-    with pytest.raises(RequestError, match=r"^the path holds an escaped NUL$"):
+    with pytest.raises(RequestError, match=r"^the path holds an escaped NUL$") as raised:
         normalise(path, allow_ambiguous=allow_ambiguous)
+    assert (raised.value.reason, raised.value.status) == (Reason.BAD_PATH, 400)
 
 
 SLASH = "the path holds an escaped slash"
@@ -219,6 +220,7 @@ def test_collapsed_is_idempotent_and_has_no_dots_nor_runs(text: str) -> None:
         ("from its beginning", "/img*", "/x/img", False, "CloudFront, Path pattern"),
         ("a leading slash is optional", "img/*", "/img/a", True, "CloudFront, Path pattern"),
         ("but it is a slash", "img/*", "/ximg/a", False, "CloudFront, Path pattern"),
+        ("a leading star may take nothing", "*/x", "/x", True, "CloudFront, Path pattern"),
         ("a leading star is no slash", "*.jpg", "/a.jpg", True, "CloudFront, Path pattern"),
         ("? takes one", "/a?c", "/abc", True, "CloudFront, Path pattern"),
         ("? takes a slash", "/a?c", "/a/c", True, "CloudFront, Path pattern"),

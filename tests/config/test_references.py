@@ -1,0 +1,94 @@
+"""What one section says of another, each mistake with its exact line."""
+
+# ruff: noqa: E501 - a row of the table is a line
+
+import pytest
+
+from tests.config.conftest import SMALL, Told
+
+ORIGINS = """
+origins:
+  bucket: {type: s3, bucket: assets}
+  other: {type: s3, bucket: others}
+  site: {type: http, url: "http://127.0.0.1:9100"}
+"""
+DEFAULT = "default_behavior: {target_origin: site}\n"
+MANAGED_CACHE = (
+    "CachingDisabled, CachingOptimized, CachingOptimizedForUncompressedObjects, UseOriginCacheControlHeaders,"
+    " UseOriginCacheControlHeaders-QueryStrings"
+)
+MANAGED_REQUEST = "AllViewer, AllViewerExceptHostHeader, CORS-CustomOrigin, CORS-S3Origin, HostHeaderOnly, UserAgentRefererHeaders"
+NEVER = "want an origin group with an s3 origin first and such a status in failover_on"
+
+
+def groups(text: str) -> str:
+    return f"{ORIGINS}{DEFAULT}origin_groups: {{{text}}}"
+
+
+def small(more: str) -> str:
+    return f"{SMALL}\n{more}"
+
+
+MISTAKES: dict[str, tuple[str, list[str]]] = {
+    "unknown origin": (ORIGINS + "default_behavior: {target_origin: sight}", ['default_behavior.target_origin: got "sight", want one of bucket, other, site']),
+    "unknown target of a behaviour": (small("behaviors: [{path_pattern: /a, target_origin: x}]"), ['behaviors[0].target_origin: got "x", want one of bucket, media, site']),
+    "unknown member": (groups("g: {members: [bucket, x], failover_on: [404]}"), ['origin_groups.g.members[1]: got "x", want one of bucket, other, site']),
+    "group as a member": (groups("g: {members: [bucket, site], failover_on: [404]}, h: {members: [g, site], failover_on: [404]}"), ['origin_groups.h.members[0]: got "g", want one of bucket, other, site']),
+    "twice the same member": (groups("g: {members: [site, site], failover_on: [404]}"), ["origin_groups.g.members: got [site, site], want two different origins"]),
+    "group named as an origin": (groups("site: {members: [bucket, other], failover_on: [404]}"), ["origin_groups.site: has the name of an origin, want a name of its own"]),
+    "unknown cache policy": (small("cache_policies: {mine: {}}\nbehaviors: [{path_pattern: /a, target_origin: site, cache_policy: x}]"), [f'behaviors[0].cache_policy: got "x", want one of {MANAGED_CACHE}, mine']),
+    "unknown origin request policy": (small("behaviors: [{path_pattern: /a, target_origin: site, origin_request_policy: x}]"), [f'behaviors[0].origin_request_policy: got "x", want one of {MANAGED_REQUEST}']),
+    "policy named as a managed one": (small("cache_policies: {CachingDisabled: {}}\norigin_request_policies: {Managed-AllViewer: {}}"), [
+        "cache_policies.CachingDisabled: has the name of a managed policy, want a name of its own",
+        "origin_request_policies.Managed-AllViewer: has the name of a managed policy, want a name of its own",
+    ]),
+    "Host in the key for S3": (small("cache_policies: {p: {headers: [HOST]}}\nbehaviors: [{path_pattern: /a, target_origin: media, cache_policy: p}, {path_pattern: /b, target_origin: site, cache_policy: p}]"), ['behaviors[0].cache_policy: got "p", which has Host in its key, want one without for an S3 origin']),
+    "pattern twice": (small("behaviors: [{path_pattern: a/*, target_origin: site}, {path_pattern: /a/*, target_origin: site}]"), ['behaviors[1].path_pattern: got "/a/*", of which behaviors[0] takes everything, want the wider pattern below the narrower']),
+    "pattern below everything": (small("behaviors: [{path_pattern: '*', target_origin: site}, {path_pattern: /a, target_origin: site}]"), ['behaviors[1].path_pattern: got "/a", of which behaviors[0] takes everything, want the wider pattern below the narrower']),
+    "rule below everything": (small("backfill: {rules: [{}, {path_pattern: /a, enabled: false}]}"), ['backfill.rules[1].path_pattern: got "/a", of which backfill.rules[0] takes everything, want the wider pattern below the narrower']),
+    "rule without a group": (ORIGINS + DEFAULT + "backfill: {rules: [{path_pattern: /a}, {}]}", [f"backfill.rules[0]: can never apply to [403, 404], {NEVER}", f"backfill.rules[1]: can never apply to [403, 404], {NEVER}"]),
+    "rule with the site first": (groups("g: {members: [site, bucket], failover_on: [404]}") + "\nbackfill: {rules: [{}]}", [f"backfill.rules[0]: can never apply to [403, 404], {NEVER}"]),
+    "rule for a status without failover": (groups("g: {members: [bucket, site], failover_on: [403]}") + "\nbackfill: {rules: [{on_status: [404]}]}", [f"backfill.rules[0]: can never apply to [404], {NEVER}"]),
+    "same port twice": (small("server: {listen: 127.0.0.1:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 127.0.0.1:8081, want a port of its own"]),
+    "port everywhere": (small("server: {listen: 0.0.0.0:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 0.0.0.0:8081, want a port of its own"]),
+    "open admin port": (small("admin: {listen: 0.0.0.0:9}"), ["admin.token: is missing while admin.listen is 0.0.0.0:9, want a token, or a loopback address"]),
+    "admin port with an empty token": (small("admin: {listen: '[::]:9', token: ''}"), ["admin.token: is missing while admin.listen is [::]:9, want a token, or a loopback address"]),
+    "admin port of a name": (small("admin: {listen: 127.evil.example:9}"), ["admin.token: is missing while admin.listen is 127.evil.example:9, want a token, or a loopback address"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "lines"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told(text: str, lines: list[str], told: Told) -> None:
+    assert told(text) == lines
+
+
+HOLDS = {
+    "managed policies, with and without prefix": small(
+        "behaviors: [{path_pattern: /a, target_origin: site, cache_policy: Managed-CachingDisabled,"
+        " origin_request_policy: Managed-AllViewer}, {path_pattern: /b, target_origin: site, cache_policy: CachingDisabled}]"
+    ),
+    "a policy of one's own whose name begins with Managed-": small(
+        "cache_policies: {Managed-Mine: {}}\n"
+        "behaviors: [{path_pattern: /a, target_origin: site, cache_policy: Managed-Mine}]"
+    ),
+    "everything comes last": small("behaviors: [{path_pattern: /a, target_origin: site}, {path_pattern: /*, target_origin: site}]"),
+    "disabled rule": ORIGINS + DEFAULT + "backfill: {rules: [{enabled: false}]}",
+    "ports of the system's choice": small("server: {listen: 127.0.0.1:0}\nadmin: {listen: 127.0.0.1:0}"),
+    "open admin port with a token": small("admin: {listen: 0.0.0.0:9, token: hunter2}"),
+    "admin port on localhost": small("admin: {listen: localhost:9}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOLDS.values(), ids=HOLDS)
+def test_it_holds(text: str, told: Told) -> None:
+    assert told(text) == []
+
+
+def test_what_the_schema_tells_is_not_told_again(told: Told) -> None:
+    assert told(ORIGINS.replace("s3", "S3") + DEFAULT + "backfill: {rules: [{}]}") == [
+        'origins.bucket.type: got "S3", want s3 or http',
+        'origins.other.type: got "S3", want s3 or http',
+    ]
+    assert told(small("behaviors: [{path_pattern: /a, target_origin: a b}]")) == [
+        'behaviors[0].target_origin: got "a b", want a name of letters, digits, "_", "-" and "."'
+    ]
