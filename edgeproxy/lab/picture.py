@@ -60,7 +60,7 @@ def landscape(scene: Scene, width: int = 960, height: int = 540) -> bytes:
     return png(width, height, bytes(pixels), palette=_palette(scene))
 
 
-def aurora(width: int = 960, height: int = 600) -> bytes:
+def aurora(width: int = 960, height: int = 540) -> bytes:
     """Northern lights as a true-colour PNG of about 1 MiB.
 
     The size comes from a film grain in the low bits of every byte, which no compression removes.

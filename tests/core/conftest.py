@@ -1,12 +1,12 @@
-"""What the tests of the rules share: rows of a table, and how hard Hypothesis looks."""
+"""What the tests of the rules share: rows of a table, and how Hypothesis looks."""
 
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("rules", deadline=None, max_examples=100, derandomize=True, database=None)
-settings.load_profile("rules")
+steady = settings(deadline=None, max_examples=100, derandomize=True, database=None)
+"""The same examples in every run, however slow the machine is."""
 
 
 def rows(*table: tuple[Any, ...]) -> list[Any]:

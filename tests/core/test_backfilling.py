@@ -10,7 +10,7 @@ from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 DRAFTS = Rule(Pattern("/drafts/*"), frozenset({403, 404}), 100, enabled=False)
 SMALL = Rule(Pattern("/small/*"), frozenset({404}), 100)
@@ -309,6 +309,7 @@ def test_unfit_head(response: dict[str, str], expected: Reason | None) -> None:
     assert unfit_head(head(**response)) is expected
 
 
+@steady
 @given(st.text("ab/.%2F5", max_size=12), st.sampled_from(["", "/site"]))
 def test_what_is_filled_is_a_key_that_s3_takes(rest: str, prefix: str) -> None:
     key = CacheKey("GET", f"/{rest}")

@@ -49,6 +49,7 @@ def kept(response: Head, lifetime_s: float, age_s: float = 0.0) -> Stored:
         ("fresh", kept(head(), 60, 5), False, NOW + 10, Serve(15, 45), "RFC 9111 §4.2"),
         ("fresh among variants", kept(head(), 60), True, NOW, Serve(0, 60), "RFC 9111 §4.1"),
         ("fresh, the clock set back", kept(head(), 60), False, NOW - 999, Serve(0, 60), "RFC 9111 §4.2.3"),
+        ("fresh for a moment yet", kept(head(), 60), False, NOW + 59.5, Serve(59.5, 0.5), "RFC 9111 §4.2"),
         (
             "at its end",
             kept(head(), 60),
@@ -132,6 +133,13 @@ def test_on_lookup(found: Stored | None, other_variants: bool, now: float, expec
             head(cache_control="max-age=60", age="60"),
             RFC,
             Pass(Reason.NO_LIFETIME),
+            "RFC 9111 §4.2.3",
+        ),
+        (
+            "fresh for a second yet",
+            head(cache_control="max-age=3"),
+            RFC,
+            Keep(kept(head(cache_control="max-age=3"), 3, 2)),
             "RFC 9111 §4.2.3",
         ),
         (

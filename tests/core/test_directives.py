@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.directives import MAX_SECONDS, CacheControl, cache_control, delta_seconds
 from edgeproxy.core.message import Headers
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 
 def parsed(*values: str) -> CacheControl:
@@ -143,6 +143,7 @@ def test_a_longer_name_is_another_name(value: str) -> None:
 TEXT = st.text('nostre-mx=1,; "\\\t\n@é', max_size=40) | st.text(max_size=40)
 
 
+@steady
 @given(TEXT)
 def test_nothing_raises_and_every_number_is_within_bounds(value: str) -> None:
     control = parsed(value)
@@ -155,6 +156,7 @@ def test_nothing_raises_and_every_number_is_within_bounds(value: str) -> None:
         assert seconds is None or 0 <= seconds <= MAX_SECONDS
 
 
+@steady
 @given(st.text(max_size=12))
 def test_a_malformed_number_never_gives_a_longer_life(argument: str) -> None:
     control = parsed(f"max-age={argument}")
@@ -163,6 +165,7 @@ def test_a_malformed_number_never_gives_a_longer_life(argument: str) -> None:
     assert 0 <= control.max_age <= int(digits or "0")
 
 
+@steady
 @given(TEXT)
 def test_what_else_is_in_the_field_never_undoes_a_no_store(other: str) -> None:
     assert parsed(f"no-store, {other}").no_store

@@ -15,7 +15,7 @@ from edgeproxy.core.forwarding import (
 )
 from edgeproxy.core.key import KeyPolicy, Pick, Selection, cache_key
 from edgeproxy.core.message import Headers, Request
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 NONE, ALL = Selection(Pick.NONE), Selection(Pick.ALL)
 NOTHING = OriginRequestPolicy()
@@ -313,6 +313,7 @@ NAMES = st.frozensets(st.sampled_from("abc"))
 SELECTIONS = st.builds(Selection, st.sampled_from(Pick), NAMES)
 
 
+@steady
 @given(SELECTIONS, SELECTIONS)
 def test_what_is_in_the_key_is_sent_unless_two_lists_of_exceptions_meet(
     key: Selection, policy: Selection

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgeproxy.core.directives import MAX_SECONDS
 from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, http_date, lifetime
 from edgeproxy.core.message import Head, Headers
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 NOW = 784_111_777.0
 NOW_TEXT = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -96,11 +96,13 @@ def test_what_is_no_http_date(text: str) -> None:
     assert http_date(text) is None
 
 
+@steady
 @given(st.integers(-59_011_459_200, 253_402_300_799))
 def test_http_date_reads_what_servers_write(seconds: int) -> None:
     assert http_date(formatdate(seconds, usegmt=True)) == seconds
 
 
+@steady
 @given(st.text("SunNov 06,-:1994GMT", max_size=32) | st.text())
 def test_http_date_never_raises(text: str) -> None:
     seconds = http_date(text)
@@ -225,6 +227,7 @@ CONTROLS = st.lists(
 DATES = st.sampled_from([NOW_TEXT, HOUR_LATER, HOUR_EARLIER, "0", "", "Fri, 31 Dec 9999 23:59:59 GMT"])
 
 
+@steady
 @given(SECONDS, SECONDS, SECONDS, CONTROLS | st.none(), DATES | st.none(), DATES | st.none())
 def test_lifetime_is_never_outside_the_policy(
     minimum: float, default: float, maximum: float, control: str | None, expires: str | None, date: str | None
@@ -269,6 +272,7 @@ def test_age_on_arrival(fields: dict[str, str], took: float, age: float) -> None
     assert age_on_arrival(head(**fields), NOW - took, NOW) == age
 
 
+@steady
 @given(SECONDS, SECONDS, DATES | st.none(), st.text("0123456789,- x", max_size=12) | st.none())
 def test_age_on_arrival_is_never_negative(
     requested_at: float, received_at: float, date: str | None, age: str | None

@@ -4,11 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.message import Head, Headers, Request
-from tests.core.conftest import rows
+from edgeproxy.core.message import Head, Headers, Request, field_text
+from tests.core.conftest import rows, steady
 
 NAMES = st.text("AaBbXx-9", min_size=1, max_size=4)
 PAIRS = st.lists(st.tuples(NAMES, st.text("ab, ;=", max_size=6)), max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    rows(
+        ("ASCII", b"a b", "a b", "RFC 9110 §5.5"),
+        ("empty", b"", "", "RFC 9110 §5.5"),
+        ("UTF-8", "é€".encode(), "é€", "RFC 9110 §5.5"),
+        ("ISO-8859-1", b"\xe9", "é", "RFC 9110 §5.5"),
+        ("a mixture is taken for the latter", b"\xe9 \xc3\xa9", "é Ã©", "RFC 9110 §5.5"),
+        ("UTF-8 that is overlong is none", b"\xc0\xaf", "À¯", "RFC 3629 §3"),
+    ),
+)
+def test_field_text(value: bytes, text: str) -> None:
+    assert field_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -98,6 +113,7 @@ def test_connection_cannot_take_away_what_is_for_everybody(name: str) -> None:
     assert Headers([("Connection", f"close, {name}"), (name, "1")]).end_to_end() == Headers([(name, "1")])
 
 
+@steady
 @given(PAIRS)
 def test_pairs_survive_the_round_trip(pairs: list[tuple[str, str]]) -> None:
     headers = Headers(iter(pairs))
@@ -108,6 +124,7 @@ def test_pairs_survive_the_round_trip(pairs: list[tuple[str, str]]) -> None:
     assert headers.without(()) == headers
 
 
+@steady
 @given(PAIRS)
 def test_get_is_the_join_of_all(pairs: list[tuple[str, str]]) -> None:
     headers = Headers(pairs)
@@ -115,6 +132,7 @@ def test_get_is_the_join_of_all(pairs: list[tuple[str, str]]) -> None:
         assert headers.get(name.lower()) == ", ".join(headers.all(name.lower()))
 
 
+@steady
 @given(PAIRS)
 def test_end_to_end_twice_is_once(pairs: list[tuple[str, str]]) -> None:
     once = Headers([("Connection", "a"), *pairs]).end_to_end()

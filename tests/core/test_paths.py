@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.paths import Pattern, collapsed, key_path, normalise, object_key
 from edgeproxy.core.reason import Reason
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,7 @@ def normal_or_none(path: str, *, allow_ambiguous: bool = True) -> str | None:
         return None
 
 
+@steady
 @given(PIECES | st.text().map(lambda text: f"/{text}"))
 def test_normalise_is_idempotent_and_never_changes_the_object_key(path: str) -> None:
     normal = normal_or_none(path)
@@ -139,6 +140,7 @@ def test_normalise_is_idempotent_and_never_changes_the_object_key(path: str) -> 
         assert normal_or_none(path, allow_ambiguous=False) in (normal, None)
 
 
+@steady
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_two_spellings_of_a_path_have_one_normal_form(raw: bytes, other: bytes) -> None:
     """RFC 3986 §6.2.2: escapes of unreserved characters, and the case of digits, say nothing."""
@@ -195,12 +197,14 @@ def test_behaviours_are_matched_on_the_collapsed_path(path: str, expected: str) 
     assert collapsed(path) == expected
 
 
+@steady
 @given(st.lists(st.sampled_from(["a", "bc", ".", "..", "...", ".a"])), st.sampled_from(["", "/"]))
 def test_collapsed_does_as_the_rfc_does(segments: list[str], end: str) -> None:
     path = "/" + "/".join(segments) + (end if segments else "")
     assert collapsed(path) == removed_dot_segments(path)
 
 
+@steady
 @given(st.text("/.a", max_size=20))
 def test_collapsed_is_idempotent_and_has_no_dots_nor_runs(text: str) -> None:
     path = collapsed(f"/{text}")
@@ -259,6 +263,7 @@ def naive(pattern: str, path: str) -> bool:
     return taken[-1]
 
 
+@steady
 @given(st.text("ab*?/.", max_size=12), st.text("ab/.", max_size=16))
 def test_pattern_agrees_with_a_naive_matcher(pattern: str, rest: str) -> None:
     path = f"/{rest}"
@@ -328,6 +333,7 @@ def test_key_path(key: bytes, path: str) -> None:
     assert key_path(key) == path
 
 
+@steady
 @given(st.binary(max_size=60))
 def test_key_path_decodes_back_to_the_key(key: bytes) -> None:
     assert object_key(key_path(key)) == key

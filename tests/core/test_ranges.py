@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 HUGE = "9" * 19
 NONE_AT_ALL = "9" * 20
@@ -69,6 +69,7 @@ def test_requested_slice(value: str | None, length: int, expected: Slice | Unsat
 NUMBERS = st.integers(0, 40).map(str) | st.just("")
 
 
+@steady
 @given(NUMBERS, NUMBERS, st.integers(0, 20))
 def test_a_slice_lies_within_the_length_and_is_what_was_asked(first: str, last: str, length: int) -> None:
     part = requested_slice(f"bytes={first}-{last}", length)
@@ -81,6 +82,7 @@ def test_a_slice_lies_within_the_length_and_is_what_was_asked(first: str, last: 
     assert part.size == len(wanted) > 0
 
 
+@steady
 @given(st.text("bytes=-0123456789, ", max_size=30) | st.text(), st.integers(0))
 def test_nothing_raises_and_no_slice_leaves_the_length(value: str, length: int) -> None:
     part = requested_slice(value, length)

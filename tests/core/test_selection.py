@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import FAILOVER_METHODS, FAILOVER_STATUSES, Attempt, backoff_s, fails_over
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 GROUP = "CloudFront, Origin failover"
 
@@ -56,6 +56,7 @@ def test_backoff(failures: int, random: float, seconds: float) -> None:
     assert backoff_s(failures, 2.0, 20.0, lambda: random) == pytest.approx(seconds)
 
 
+@steady
 @given(
     st.integers(1, 10**6),
     st.floats(0.001, 60),

@@ -9,7 +9,7 @@ from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 RFC = CachePolicy(TtlPolicy(0, 0, 31_536_000))
 FORCED = CachePolicy(TtlPolicy(1, 86_400, 31_536_000))
@@ -197,6 +197,7 @@ def test_age_and_freshness(now: float, age: float, fresh_for: float) -> None:
 SECONDS = st.floats(0, 1e10)
 
 
+@steady
 @given(SECONDS, SECONDS, SECONDS, SECONDS)
 def test_age_is_never_negative_and_never_falls(
     age_s: float, received_at: float, one: float, other: float

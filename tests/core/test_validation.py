@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.validation import CONDITIONAL, freshened, is_not_modified, is_range_current, validators
-from tests.core.conftest import rows
+from tests.core.conftest import rows, steady
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
 BEFORE = "Sun, 06 Nov 1994 08:49:36 GMT"
@@ -271,6 +271,7 @@ def test_is_range_current(request_: dict[str, str], response: dict[str, str], ex
 TAGS = st.text("ab ,\\W/", max_size=4).map(lambda text: f'"{text}"')
 
 
+@steady
 @given(st.lists(TAGS, max_size=4), TAGS, st.sampled_from([",", ", ", " , "]), st.booleans())
 def test_a_tag_is_found_in_a_list_if_it_is_there(
     tags: list[str], tag: str, comma: str, is_weak: bool
