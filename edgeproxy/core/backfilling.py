@@ -57,7 +57,7 @@ def on_served(
         return Reason.METHOD_NOT_CACHED
     if "authorization" in sent.headers:
         return Reason.AUTHORIZATION
-    if "cookie" in sent.headers or (sent.query and not key.query):
+    if sent.host or "cookie" in sent.headers or (sent.query and not key.query):
         return Reason.VARIES
     rule = rule_for(key.path, rules)
     if rule is None:

@@ -43,7 +43,7 @@ def normalise(path: str, *, allow_ambiguous: bool = False) -> str:
     if not allow_ambiguous:
         if "%2F" in normal or "%5C" in normal:
             raise RequestError(Reason.BAD_PATH, "the path holds an escaped slash", status=400)
-        if "/." in normal and any(segment in (".", "..") for segment in normal.split("/")):
+        if "/." in normal and any(_is_dots(segment) for segment in normal.split("/")):
             raise RequestError(Reason.BAD_PATH, 'the path holds a "." or ".." segment', status=400)
     return normal
 
@@ -54,6 +54,11 @@ def _ascii(text: str) -> str:
 
 def _respelt(text: str) -> str:
     return _RAW_UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", _ESCAPE.sub(_normal_escape, text))
+
+
+def _is_dots(segment: str) -> bool:
+    """Whether some server reads it as "." or "..": parameters behind ";" are dropped by a few."""
+    return segment.partition(";")[0] in (".", "..")
 
 
 def _normal_escape(match: re.Match[str]) -> str:

@@ -85,10 +85,15 @@ def _is_in_key(name: str, policy: KeyPolicy) -> bool:
 def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, received_at: float) -> Stored:
     """What is kept of a response that may be stored; fields of one connection are not (RFC 9111 §3.1)."""
     vary = vary_names(head.headers)
+    age_s = age_on_arrival(head, requested_at, received_at)
+    lifetime_s = lifetime(head, policy.ttl, received_at)
+    if policy.ttl.min_s > 0:
+        # The min TTL counts from now, however old the answer says it is.
+        lifetime_s = max(lifetime_s, age_s + policy.ttl.min_s)
     return Stored(
         head=Head(head.status, head.headers.end_to_end()),
-        lifetime_s=lifetime(head, policy.ttl, received_at),
-        age_at_arrival_s=age_on_arrival(head, requested_at, received_at),
+        lifetime_s=lifetime_s,
+        age_at_arrival_s=age_s,
         received_at=received_at,
         vary=vary,
         variant=variant(vary, sent.headers),

@@ -37,13 +37,14 @@ class Answer:
 def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
     """From memory: the whole, a part of it, or "you have it already"."""
     head, body, headers = entry.stored.head, entry.body, visit.request.headers
-    if is_not_modified(headers, head):
+    method = visit.request.method
+    if method in ("GET", "HEAD") and is_not_modified(headers, head):
         return _answer(visit, not_modified(head), b"", report)
     length = ("Content-Length", str(len(body)))
-    if visit.request.method == "HEAD":
+    if method == "HEAD":
         return _answer(visit, Head(head.status, head.headers.having(length)), b"", report)
     part = None
-    if head.status == 200 and is_range_current(headers, head):
+    if method == "GET" and head.status == 200 and is_range_current(headers, head):
         part = requested_slice(headers.get("range"), len(body))
     match part:
         case Slice():

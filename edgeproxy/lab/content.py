@@ -17,7 +17,8 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="/images/mark.svg">
 <style>
   body { margin: 3rem auto; max-width: 62rem; padding: 0 1rem; font: 1.05rem/1.6 Georgia, serif; color: #222 }
-  h1 { font-weight: normal } code { font-size: .9em; background: #f2efe9; padding: .1em .3em; white-space: nowrap }
+  h1 { font-weight: normal }
+  code { font-size: .9em; background: #f2efe9; padding: .1em .3em; white-space: nowrap }
   .pictures { display: grid; grid-template-columns: repeat(2, 1fr); gap: 1rem }
   figure { margin: 0 } img { width: 100%; display: block } figcaption { font-size: .85rem; color: #777 }
 </style>

@@ -125,7 +125,14 @@ def test_on_lookup(found: Stored | None, other_variants: bool, now: float, expec
             "no-cache under a min TTL",
             head(cache_control="no-cache"),
             FORCED,
-            Keep(kept(head(cache_control="no-cache"), 10, 2)),
+            Keep(kept(head(cache_control="no-cache"), 12, 2)),
+            "CloudFront, Managing how long content stays",
+        ),
+        (
+            "a min TTL counts from storing, not from a Date long past",
+            head(cache_control="max-age=60", age="3600"),
+            FORCED,
+            Keep(kept(head(cache_control="max-age=60", age="3600"), 3612, 3602)),
             "CloudFront, Managing how long content stays",
         ),
         (

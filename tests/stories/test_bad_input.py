@@ -82,6 +82,7 @@ REFUSED = [
     ("an empty Host", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "bad-host"),
     ("dot segments", get("/a/../../etc/passwd"), 400, "bad-path"),
     ("dot segments, escaped", get("/a/%2e%2E/etc"), 400, "bad-path"),
+    ("dot segments with a parameter", get("/a/..;x/etc"), 400, "bad-path"),
     ("a slash, escaped", get("/a%2Fb"), 400, "bad-path"),
     ("a backslash, escaped", get("/a%5cb"), 400, "bad-path"),
     ("a NUL, escaped", get("/a%00b"), 400, "bad-path"),
