@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import hypothesis
 import pytest
 from moto.server import ThreadedMotoServer
 from yarl import URL
@@ -19,6 +20,10 @@ from edgeproxy.app import Observers
 from edgeproxy.config import parse
 from edgeproxy.record import Record
 from edgeproxy.serve import Running, running
+
+# The same examples every time: a run that fails by chance helps nobody who did not cause it.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("steady")
 
 Script = Callable[["Exchange"], Awaitable[None]]
 
