@@ -90,11 +90,16 @@ class Explainer:
             status = Report(XCache.MISS, bypass.forward, bypass.reason).cache_status("edgeproxy")
             return (("cache", f"not asked ({bypass.reason}): {status}"), ("origins", self._origins(visit)))
         entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
-        decision = on_lookup(entry.stored if entry is not None else None, has_variants, now)
+        stored = entry.stored if entry is not None else None
+        decision = on_lookup(stored, has_variants, visit.behavior.cache, now)
         match decision:
-            case Serve():
+            case Serve(reason=None):
                 told = f"hit: {decision.age_s:.0f} s old, fresh for {decision.fresh_for_s:.0f} s more"
                 return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
+            case Serve(refresh=refresh):
+                told = f"hit, stale by {-decision.fresh_for_s:.0f} s ({decision.reason})"
+                meanwhile = "behind the viewer's back: " if refresh is not None else "none now; after that "
+                return (("cache", told), ("origins", meanwhile + self._origins(visit)))
             case Fetch():
                 told = {
                     "uri-miss": "miss: nothing is stored under this key",

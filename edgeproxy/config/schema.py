@@ -1,5 +1,6 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -40,12 +41,16 @@ from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
 from edgeproxy.config.units import Address, Duration, Listen, Size, duration_text, size_text
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
+from edgeproxy.core.erring import ErrorPolicy
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
+
+# CloudFront Developer Guide, "HTTP 4xx and 5xx status codes that CloudFront caches".
+ERROR_CODES = (400, 403, 404, 405, 412, 414, 415, 500, 501, 502, 503, 504)
 
 Bool: TypeAlias = Annotated[bool, Flag()]
 Bytes: TypeAlias = Annotated[int, Size()]
@@ -82,6 +87,13 @@ def _each_once(values: object, *, any_case: bool = False) -> object:
         texts = [value.lower() if any_case else value for value in values if isinstance(value, str)]
         if len(set(texts)) < len(texts):
             raise ValueError("each of them once")
+    return values
+
+
+def _each_code_once(values: object) -> object:
+    """Refuse a list in which an error code stands twice."""
+    if isinstance(values, list):
+        _each_once([str(value.get("error_code")) for value in values if isinstance(value, dict)])
     return values
 
 
@@ -476,6 +488,16 @@ class PatternBehaviorSection(BehaviorSection):
     """`*` is any run of characters, `?` exactly one: `/images/*.jpg`."""
 
 
+class CustomErrorResponse(Section):
+    """What is special about one error status."""
+
+    error_code: Annotated[int, OneOf(ERROR_CODES)]
+    """Status of the origin's answer."""
+    error_caching_min_ttl: Seconds = 10.0
+    """How long such an answer is served again at least; also how long an origin is left alone when a stale
+    object stands in for it."""
+
+
 class BackfillRule(Section):
     """Which objects are copied into the bucket."""
 
@@ -533,6 +555,8 @@ class Config(Section):
     """Behaviours by path pattern; the first that matches decides, in the order written."""
     default_behavior: BehaviorSection
     """The behaviour for all other paths."""
+    custom_error_responses: Annotated[tuple[CustomErrorResponse, ...], BeforeValidator(_each_code_once)] = ()
+    """Errors for which the 10 seconds that errors are remembered are too long or too short."""
     backfill: Backfill = Backfill()
 
     def behavior_values(self) -> tuple[Behavior, ...]:
@@ -556,8 +580,15 @@ class Config(Section):
         return Behavior(
             pattern=Pattern(pattern),
             target=section.target_origin,
-            cache=own.value(section.cache_policy) if own is not None else CACHE_POLICIES[name],
+            cache=replace(
+                own.value(section.cache_policy) if own is not None else CACHE_POLICIES[name],
+                errors=self._error_policy(),
+            ),
             origin_request=request_policy,
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
         )
+
+    def _error_policy(self) -> ErrorPolicy:
+        responses = self.custom_error_responses
+        return ErrorPolicy(by_status=tuple((r.error_code, r.error_caching_min_ttl) for r in responses))

@@ -4,14 +4,15 @@
 The gateway asks and acts; nothing here does either.  RFC 9111 §3-§4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
 from edgeproxy.core.directives import cache_control
-from edgeproxy.core.errors import OriginError
+from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.staleness import on_failure, while_revalidating
 from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
 from edgeproxy.core.validation import freshened, validators
 
@@ -28,20 +29,22 @@ class Forward(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Serve:
-    """Answer from the stored response."""
-
-    age_s: float
-    fresh_for_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Fetch:
     """Ask an origin; `conditions` are the fields that validate what is stored."""
 
     forward: Forward
     reason: Reason | None = None
     conditions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Answer from the stored response; with a `reason` if it is stale, and `refresh` it meanwhile."""
+
+    age_s: float
+    fresh_for_s: float
+    reason: Reason | None = None
+    refresh: Fetch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,14 @@ class Refresh:
     """The stored body still holds (304): serve it under its updated head."""
 
     stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """The origin failed: serve what is stored although it is stale, and let the origin rest a while."""
+
+    stored: Stored
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +85,26 @@ class Fail:
 
 
 Lookup: TypeAlias = Serve | Fetch
-Verdict: TypeAlias = Keep | Refresh | Pass
+Verdict: TypeAlias = Keep | Refresh | Excuse | Pass
 
 
-def on_lookup(found: Stored | None, other_variants: bool, now: float) -> Lookup:
+def on_lookup(found: Stored | None, other_variants: bool, policy: CachePolicy, now: float) -> Lookup:
     """May the stored response be served as it is, or must an origin be asked?
 
-    RFC 9111 §4, §4.3.1.
+    RFC 9111 §4, §4.2.4, §4.3.1.
     """
     if found is None:
         return Fetch(Forward.VARY_MISS if other_variants else Forward.MISS)
-    fresh_for = found.fresh_for(now)
+    age, fresh_for = found.age(now), found.fresh_for(now)
     if fresh_for > 0:
-        return Serve(found.age(now), fresh_for)
+        return Serve(age, fresh_for)
+    if now < found.excused_until:
+        return Serve(age, fresh_for, Reason.STALE_ON_ERROR)
     reason = Reason.NO_CACHE if cache_control(found.head.headers).no_cache else Reason.STALE
-    return Fetch(Forward.STALE, reason, validators(found.head))
+    fetch = Fetch(Forward.STALE, reason, validators(found.head))
+    if while_revalidating(found, policy, now):
+        return Serve(age, fresh_for, Reason.STALE_WHILE_REVALIDATE, fetch)
+    return fetch
 
 
 def on_reply(
@@ -105,17 +121,28 @@ def on_reply(
     """
     if head.status == 304 and found is not None:
         return Refresh(stored(sent, freshened(found.head, head), policy, requested_at, received_at))
-    reason = may_store(sent, head, policy)
+    if head.status >= 500 and (excuse := _excuse(found, policy, head.status, received_at)) is not None:
+        return excuse
+    reason = may_store(sent, head, policy, received_at)
     if reason is not None:
         return Pass(reason)
     kept = stored(sent, head, policy, requested_at, received_at)
-    if kept.fresh_for(received_at) <= 0 and not validators(head):
+    control = cache_control(head.headers)
+    has_window = bool(control.stale_while_revalidate or control.stale_if_error)
+    if kept.fresh_for(received_at) <= 0 and not validators(head) and not has_window:
         # Never fresh and nothing to validate it by: it could never be used.  RFC 9111 §3.
-        control = cache_control(head.headers)
         return Pass(Reason.NO_CACHE if control.no_cache else Reason.NO_LIFETIME)
     return Keep(kept)
 
 
-def on_error(error: OriginError) -> Fail:
-    """What the viewer gets when no origin answered."""
-    return Fail(error.status, error.reason)
+def on_error(error: EdgeError, policy: CachePolicy, found: Stored | None, now: float) -> Excuse | Fail:
+    """What becomes of a request that no origin answered."""
+    return _excuse(found, policy, error.status, now) or Fail(error.status, error.reason)
+
+
+def _excuse(found: Stored | None, policy: CachePolicy, status: int, now: float) -> Excuse | None:
+    """The stale response, if it may stand in for a failure; it then does for the error's minimum TTL."""
+    if found is None or found.head.status >= 400 or not on_failure(found, policy, now):
+        return None
+    rest_s = policy.errors.min_s(status) if not policy.ttl.is_conforming else 0.0
+    return Excuse(replace(found, excused_until=now + rest_s), Reason.STALE_ON_ERROR)

@@ -35,6 +35,11 @@ class TtlPolicy:
         """Whether nothing is ever cached (CloudFront's CachingDisabled)."""
         return self.min_s == self.default_s == self.max_s == 0
 
+    @property
+    def is_conforming(self) -> bool:
+        """Whether the origin alone has the word: a shared cache as RFC 9111 has it."""
+        return self.min_s == self.default_s == 0
+
 
 def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
     """Seconds, counted from its generation, for which the response is fresh; 0 = not at all.
@@ -46,17 +51,23 @@ def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
     control = cache_control(head.headers)
     if control.no_store or control.private or control.no_cache:
         return policy.min_s
-    stated = control.s_maxage if control.s_maxage is not None else control.max_age
+    stated = stated_lifetime(head, now)
     if stated is None:
-        expires = head.headers.get("expires")
-        if expires is None:
-            return max(policy.min_s, policy.default_s)
-        return _clamped(_until(expires, head.headers.get("date"), now), policy)
-    return _clamped(stated, policy)
+        return max(policy.min_s, policy.default_s)
+    return max(policy.min_s, min(stated, policy.max_s))
 
 
-def _clamped(seconds: float, policy: TtlPolicy) -> float:
-    return max(policy.min_s, min(seconds, policy.max_s))
+def stated_lifetime(head: Head, now: float) -> float | None:
+    """Seconds of `s-maxage`, else of `max-age`, else until `Expires`; None if there is none of them.
+
+    RFC 9111 §4.2.1.
+    """
+    control = cache_control(head.headers)
+    stated = control.s_maxage if control.s_maxage is not None else control.max_age
+    if stated is not None:
+        return stated
+    expires = head.headers.get("expires")
+    return None if expires is None else _until(expires, head.headers.get("date"), now)
 
 
 def _until(expires: str, date: str | None, now: float) -> float:

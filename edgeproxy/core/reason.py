@@ -48,6 +48,8 @@ class Reason(StrEnum):
     # A stored response cannot be used as it is.
     STALE = "stale"
     NO_CACHE = "no-cache"
+    STALE_WHILE_REVALIDATE = "stale-while-revalidate"
+    STALE_ON_ERROR = "stale-on-error"
 
     # The bucket is not filled.
     NO_BACKFILL = "no-backfill"

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from edgeproxy.core.directives import cache_control
+from edgeproxy.core.erring import ErrorPolicy, error_lifetime
 from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, lifetime
 from edgeproxy.core.key import KeyPolicy, Pick, variant, vary_names
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
 
-# Final statuses stored by the TTL table. Errors are cached by rules of their own (CloudFront's
-# error caching), partial content is not combined.
+# Final statuses stored by the TTL table. Errors are cached by rules of their own (`erring`), partial
+# content is not combined.
 CACHED_STATUSES = frozenset({200, 203, 204, 300, 301, 302})
 # "307/308 are cached only with a Cache-Control header", CloudFront Developer Guide, "HTTP 3xx".
 CACHED_IF_STATED = frozenset({307, 308})
@@ -22,6 +23,7 @@ class CachePolicy:
     ttl: TtlPolicy = TtlPolicy()
     key: KeyPolicy = KeyPolicy()
     name: str = ""
+    errors: ErrorPolicy = ErrorPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Stored:
     received_at: float
     vary: tuple[str, ...] = ()
     variant: tuple[str | None, ...] = ()
+    excused_until: float = 0.0
+    """Until then the origin is not asked again, for it has just failed."""
 
     def age(self, now: float) -> float:
         """Seconds since the origin made it; a clock set back does not make it younger.  RFC 9111 §4.2.3."""
@@ -44,7 +48,7 @@ class Stored:
         return self.lifetime_s - self.age(now)
 
 
-def may_store(sent: Request, head: Head, policy: CachePolicy) -> Reason | None:
+def may_store(sent: Request, head: Head, policy: CachePolicy, now: float) -> Reason | None:
     """None if the response may be stored, else why not.
 
     `sent` is the request as the origin got it: a field that was not forwarded did not matter.
@@ -59,13 +63,12 @@ def may_store(sent: Request, head: Head, policy: CachePolicy) -> Reason | None:
         return Reason.CACHING_DISABLED
     if head.status == 206 or "content-range" in head.headers:
         return Reason.PARTIAL
-    if head.status in CACHED_IF_STATED and "cache-control" not in head.headers:
+    if not _is_cached_status(head, policy, now):
         return Reason.STATUS_NOT_CACHED
-    if head.status not in CACHED_STATUSES | CACHED_IF_STATED:
-        return Reason.STATUS_NOT_CACHED
-    if control.no_store and not is_forced:
+    # Errors have had their say in `error_lifetime`.
+    if head.status < 400 and control.no_store and not is_forced:
         return Reason.NO_STORE
-    if control.private and not is_forced:
+    if head.status < 400 and control.private and not is_forced:
         return Reason.PRIVATE
     if "*" in vary and not is_forced:
         return Reason.VARY_STAR
@@ -78,6 +81,14 @@ def may_store(sent: Request, head: Head, policy: CachePolicy) -> Reason | None:
     return None
 
 
+def _is_cached_status(head: Head, policy: CachePolicy, now: float) -> bool:
+    if head.status >= 400:
+        return error_lifetime(head, policy.ttl, policy.errors, now) > 0
+    return head.status in CACHED_STATUSES or (
+        head.status in CACHED_IF_STATED and "cache-control" in head.headers
+    )
+
+
 def _is_in_key(name: str, policy: KeyPolicy) -> bool:
     return name in policy.headers.names
 
@@ -86,10 +97,15 @@ def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, 
     """What is kept of a response that may be stored; fields of one connection are not (RFC 9111 §3.1)."""
     vary = vary_names(head.headers)
     age_s = age_on_arrival(head, requested_at, received_at)
-    lifetime_s = lifetime(head, policy.ttl, received_at)
-    if policy.ttl.min_s > 0:
-        # The min TTL counts from now, however old the answer says it is.
-        lifetime_s = max(lifetime_s, age_s + policy.ttl.min_s)
+    if head.status >= 400:
+        least_s = policy.errors.min_s(head.status) if not policy.ttl.is_conforming else 0.0
+        lifetime_s = error_lifetime(head, policy.ttl, policy.errors, received_at)
+    else:
+        least_s = policy.ttl.min_s
+        lifetime_s = lifetime(head, policy.ttl, received_at)
+    if least_s > 0:
+        # The least time counts from now, however old the answer says it is.
+        lifetime_s = max(lifetime_s, age_s + least_s)
     return Stored(
         head=Head(head.status, head.headers.end_to_end()),
         lifetime_s=lifetime_s,

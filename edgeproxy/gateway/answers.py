@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import assert_never
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
-from edgeproxy.core.decision import Fetch, Forward, on_error
+from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.errors import EdgeError, OriginError, RequestError
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
@@ -66,6 +66,9 @@ def from_reader(visit: Visit, stored: Stored, reader: Reader, report: Report) ->
     if is_not_modified(visit.request.headers, stored.head):
         reader.close()
         return _answer(visit, not_modified(stored.head), b"", report)
+    if visit.request.method == "HEAD":
+        reader.close()
+        return _answer(visit, stored.head, b"", report)
     return _answer(visit, stored.head, reader, report, reader.close)
 
 
@@ -91,8 +94,7 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     status, reason, sentence = error.status, error.reason, error.message
     forward = Forward.BYPASS
     if isinstance(error, OriginError):
-        failed = on_error(error)
-        status, reason, forward = failed.status, failed.reason, Forward.MISS
+        forward = Forward.MISS
         record.trail = error.trail
     if not isinstance(error, RequestError):
         record.fault = error.message

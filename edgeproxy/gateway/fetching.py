@@ -6,9 +6,10 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.decision import Fetch, Keep, Pass, Refresh, on_reply
-from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_reply
+from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.forwarding import unconditional
+from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored
 from edgeproxy.gateway.visit import Visit
@@ -50,45 +51,78 @@ class Fetcher:
         self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
         return flight, True
 
+    def refresh(self, visit: Visit, fetch: Fetch, entry: Entry) -> None:
+        """Validate `entry` behind the viewer's back, unless that is under way."""
+        if self._flights.find(visit.key) is None:
+            flight = Flight(fetch, has_leader=False)
+            self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
+
     async def _fly(self, visit: Visit, flight: Flight, entry: Entry | None) -> None:
-        """Fetch, judge the answer, tell those who wait, take the body in, store it."""
+        """Ask, and see to it that all who wait hear how it went."""
         sent = unconditional(visit.sent)
         if flight.fetch.conditions:
             sent = replace(sent, headers=sent.headers.having(*flight.fetch.conditions))
-        target = visit.behavior.target
         requested_at = self._clock.now()
         try:
-            reply = await self._targets[target].fetch(sent)
+            reply = await self._targets[visit.behavior.target].fetch(sent)
         except EdgeError as error:
-            flight.land(Failed(error))
+            found = entry.stored if entry is not None else None
+            verdict = on_error(error, visit.behavior.cache, found, self._clock.now())
+            if entry is not None and isinstance(verdict, Excuse):
+                trail = error.trail if isinstance(error, OriginError) else ()
+                entry = replace(entry, stored=verdict.stored)
+                self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
+            else:
+                flight.land(Failed(error))
             return
-        flight.backfill = self._filler.consider(target, visit.key, sent, reply)
-        found = entry.stored if entry is not None and flight.fetch.conditions else None
+        try:
+            await self._receive(visit, flight, entry, sent, reply, requested_at)
+        except BaseException:
+            reply.close()
+            raise
+
+    async def _receive(
+        self,
+        visit: Visit,
+        flight: Flight,
+        entry: Entry | None,
+        sent: Request,
+        reply: Reply,
+        requested_at: float,
+    ) -> None:
+        """Judge the answer, tell those who wait, take the body in, store it."""
+        flight.backfill = self._filler.consider(visit.behavior.target, visit.key, sent, reply)
+        status = reply.head.status
+        # A 304 that nobody asked for refreshes nothing.
+        found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
         verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
         match verdict:
-            case Refresh():
+            case Refresh() | Excuse():
                 assert entry is not None
                 reply.close()
-                refreshed = Entry(verdict.stored, entry.body)
-                self._cache.store(visit.key, refreshed)
-                flight.land(Refreshed(refreshed, reply.trail))
+                reason = verdict.reason if isinstance(verdict, Excuse) else None
+                entry = replace(entry, stored=verdict.stored)
+                self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
-                reason = self._reserve(reply)
-                if reason is not None:
-                    self._hand_over(visit, flight, reply, reason)
+                unkept = self._reserve(reply)
+                if unkept is not None:
+                    self._hand_over(visit, flight, reply, unkept)
                     return
                 flight.land(Shared(verdict.stored, reply.trail))
-                try:
-                    await self._take_in(visit, flight, reply, verdict.stored)
-                finally:
-                    reply.close()
+                await self._take_in(visit, flight, reply, verdict.stored)
+                reply.close()
             case Pass():
-                if reply.head.status < 400 or reply.head.status in (404, 410):
+                if status < 400 or status in (404, 410):
                     # It may not be stored, but what is stored is no longer the answer either.
                     self._cache.discard(visit.key)
                 self._hand_over(visit, flight, reply, verdict.reason)
             case _:
                 assert_never(verdict)
+
+    def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
+        """What is stored goes on to be served, under its new head."""
+        self._cache.store(visit.key, landing.entry)
+        flight.land(landing)
 
     def _reserve(self, reply: Reply) -> Reason | None:
         """Set the body's room aside; else why it cannot be kept."""

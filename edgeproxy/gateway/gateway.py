@@ -4,6 +4,7 @@ The gateway names no concrete origin and knows no HTTP library.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from edgeproxy.clock import Clock
@@ -80,14 +81,19 @@ class Gateway:
     async def _through_cache(self, visit: Visit) -> Answer:
         entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
         stored = entry.stored if entry is not None else None
-        decision = on_lookup(stored, has_variants, self._clock.now())
+        decision = on_lookup(stored, has_variants, visit.behavior.cache, self._clock.now())
         match decision:
             case Serve():
                 assert entry is not None
-                report = Report(XCache.HIT, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s)
+                if decision.refresh is not None:
+                    self._fetcher.refresh(visit, decision.refresh, entry)
+                x_cache = _word(entry.stored, XCache.HIT)
+                report = Report(
+                    x_cache, reason=decision.reason, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s
+                )
                 return from_entry(visit, entry, report)
             case Fetch():
-                if visit.asks_for_part:
+                if visit.is_for_the_origin or (visit.asks_for_part and entry is None):
                     # Nothing whole would come of it that could be kept.
                     return await self._straight(visit, decision)
                 return await self._together(visit, decision, entry)
@@ -105,8 +111,9 @@ class Gateway:
                 if not is_leader and not (flight.spool.keeps and _fits(landing.stored, visit)):
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
-                x_cache = XCache.MISS if is_leader else XCache.HIT
-                report = self._report(x_cache, fetch, landing.stored, landing.stored.head.status, is_leader)
+                x_cache = _word(landing.stored, XCache.MISS if is_leader else XCache.HIT)
+                status = landing.stored.head.status
+                report = self._report(x_cache, fetch, landing.stored, status, is_leader=is_leader)
                 reader = flight.leaders_reader if is_leader else flight.spool.reader()
                 return from_reader(visit, landing.stored, reader, report)
             case Refreshed():
@@ -115,7 +122,12 @@ class Gateway:
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 report = self._report(
-                    XCache.REFRESH_HIT, fetch, stored, 304, is_leader, age_s=stored.age(self._clock.now())
+                    XCache.REFRESH_HIT,
+                    replace(fetch, reason=landing.reason or fetch.reason),
+                    stored,
+                    landing.fwd_status,
+                    is_leader=is_leader,
+                    age_s=stored.age(self._clock.now()),
                 )
                 return from_entry(visit, landing.entry, report)
             case Unshared():
@@ -133,6 +145,7 @@ class Gateway:
         fetch: Fetch,
         stored: Stored,
         fwd_status: int,
+        *,
         is_leader: bool,
         age_s: float | None = None,
     ) -> Report:
@@ -141,7 +154,7 @@ class Gateway:
             fetch.forward,
             fetch.reason,
             fwd_status=fwd_status,
-            fresh_for_s=max(0.0, stored.fresh_for(self._clock.now())),
+            fresh_for_s=stored.fresh_for(self._clock.now()),
             age_s=age_s,
             is_stored=True,
             is_collapsed=not is_leader,
@@ -149,6 +162,11 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"Gateway({len(self._behaviors)} behaviours, {self._cache!r})"
+
+
+def _word(stored: Stored, otherwise: XCache) -> XCache:
+    """CloudFront says Error of every answer that is one, wherever it comes from."""
+    return XCache.ERROR if stored.head.status >= 400 else otherwise
 
 
 def _fits(stored: Stored, visit: Visit) -> bool:

@@ -13,7 +13,7 @@ from edgeproxy.core.paths import normalise
 from edgeproxy.core.reason import Reason
 from edgeproxy.record import Record
 
-_PARTIAL = ("range", "if-match", "if-unmodified-since")
+_OF_THE_ORIGIN = ("if-match", "if-unmodified-since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,17 @@ class Visit:
 
     @property
     def asks_for_part(self) -> bool:
-        """Whether the answer may be other than the whole representation, so that nobody could share it.
+        """Whether the answer from an origin would not be the whole representation."""
+        return self.request.method == "HEAD" or "range" in self.request.headers
 
-        `If-Match` and `If-Unmodified-Since` are for the origin alone to judge.  RFC 9111 §4.3.2.
+    @property
+    def is_for_the_origin(self) -> bool:
+        """Whether only the origin can judge it: it has a body, or a condition on the state at the origin.
+
+        RFC 9111 §4.3.2.
         """
         request = self.request
-        return (
-            request.method == "HEAD"
-            or request.body is not None
-            or any(f in request.headers for f in _PARTIAL)
-        )
+        return request.body is not None or any(field in request.headers for field in _OF_THE_ORIGIN)
 
     @property
     def bypass(self) -> Fetch | None:

@@ -26,10 +26,12 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What was stored still holds."""
+    """What was stored still holds; or, with a `reason`, has to do although it is stale."""
 
     entry: Entry
     trail: tuple[Attempt, ...]
+    fwd_status: int
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,14 @@ class Flight:
     the start, before the first byte can have come and gone.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, *, has_leader: bool = True) -> None:
         self.fetch = fetch
         self.spool = Spool()
         self.leaders_reader = self.spool.reader()
         self._landing: asyncio.Future[Landing] = asyncio.get_running_loop().create_future()
-        self._has_leader = True
+        self._has_leader = has_leader
+        if not has_leader:
+            self.leaders_reader.close()
         self._ended = asyncio.Event()
         self.backfill = ""
         """What was decided about filling the bucket: "queued" or a Reason."""

@@ -104,6 +104,7 @@ default_behavior:
   origin_request_policy: null
   allowed_methods: [GET, HEAD]
   cached_methods: [GET, HEAD]
+custom_error_responses: []
 backfill:
   rules:
   - path_pattern: '*'

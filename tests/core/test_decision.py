@@ -85,7 +85,7 @@ def kept(response: Head, lifetime_s: float, age_s: float = 0.0) -> Stored:
     ),
 )
 def test_on_lookup(found: Stored | None, other_variants: bool, now: float, expected: Lookup) -> None:
-    assert on_lookup(found, other_variants, now) == expected
+    assert on_lookup(found, other_variants, RFC, now) == expected
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_on_reply_to_somebody_with_a_key_of_his_own() -> None:
     ),
 )
 def test_on_error(error: OriginError, expected: Fail) -> None:
-    assert on_error(error) == expected
+    assert on_error(error, RFC, None, NOW) == expected
 
 
 def test_forward_words_are_those_of_the_rfc() -> None:

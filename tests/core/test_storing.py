@@ -11,6 +11,7 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
 from tests.core.conftest import rows, steady
 
+NOW = 784_111_777.0
 RFC = CachePolicy(TtlPolicy(0, 0, 31_536_000))
 FORCED = CachePolicy(TtlPolicy(1, 86_400, 31_536_000))
 OFF = CachePolicy(TtlPolicy(0, 0, 0))
@@ -29,55 +30,41 @@ def get(**values: str) -> Request:
 
 STORED_ALWAYS = (200, 203, 204, 300, 301, 302)
 STORED_IF_STATED = (307, 308)
-STORED_NEVER = (
-    201,
-    202,
-    205,
-    303,
-    304,
-    305,
-    400,
-    401,
-    403,
-    404,
-    405,
-    410,
-    414,
-    416,
-    429,
-    500,
-    501,
-    502,
-    503,
-    504,
-)
+STORED_NEVER = (201, 202, 205, 303, 304, 305, 401, 410, 416, 429)
+STORED_BY_RULES_OF_THEIR_OWN = (400, 403, 404, 405, 414, 500, 501, 502, 503, 504)
 
 
 @pytest.mark.parametrize("status", STORED_ALWAYS)
 def test_status_that_is_stored(status: int) -> None:
     """RFC 9110 §15.1; CloudFront, HTTP 3xx."""
-    assert may_store(get(), Head(status), RFC) is None
+    assert may_store(get(), Head(status), RFC, NOW) is None
 
 
 @pytest.mark.parametrize("status", STORED_IF_STATED)
 def test_status_that_is_stored_only_with_cache_control(status: int) -> None:
     """CloudFront, HTTP 3xx."""
-    assert may_store(get(), Head(status, fields(expires="0")), FORCED) is Reason.STATUS_NOT_CACHED
-    assert may_store(get(), Head(status, fields(cache_control="max-age=1")), RFC) is None
-    assert may_store(get(), Head(status, fields(cache_control="no-store")), RFC) is Reason.NO_STORE
+    assert may_store(get(), Head(status, fields(expires="0")), FORCED, NOW) is Reason.STATUS_NOT_CACHED
+    assert may_store(get(), Head(status, fields(cache_control="max-age=1")), RFC, NOW) is None
+    assert may_store(get(), Head(status, fields(cache_control="no-store")), RFC, NOW) is Reason.NO_STORE
 
 
 @pytest.mark.parametrize("status", STORED_NEVER)
 def test_status_that_is_not_stored(status: int) -> None:
-    """Errors are cached by rules of their own."""
+    """CloudFront, How CloudFront caches HTTP 4xx and 5xx status codes."""
     head = Head(status, fields(cache_control="public, max-age=60"))
-    assert may_store(get(), head, FORCED) is Reason.STATUS_NOT_CACHED
+    assert may_store(get(), head, FORCED, NOW) is Reason.STATUS_NOT_CACHED
+
+
+@pytest.mark.parametrize("status", STORED_BY_RULES_OF_THEIR_OWN)
+def test_errors_that_may_be_stored(status: int) -> None:
+    """CloudFront, How CloudFront caches HTTP 4xx and 5xx status codes: see test_erring."""
+    assert may_store(get(), Head(status, fields(cache_control="max-age=60")), FORCED, NOW) is None
 
 
 def test_part_of_a_response_is_not_stored() -> None:
     """RFC 9111 §3.3."""
-    assert may_store(get(), Head(206), FORCED) is Reason.PARTIAL
-    assert may_store(get(), Head(200, fields(content_range="bytes 0-1/2")), FORCED) is Reason.PARTIAL
+    assert may_store(get(), Head(206), FORCED, NOW) is Reason.PARTIAL
+    assert may_store(get(), Head(200, fields(content_range="bytes 0-1/2")), FORCED, NOW) is Reason.PARTIAL
 
 
 @pytest.mark.parametrize(
@@ -110,18 +97,20 @@ def test_part_of_a_response_is_not_stored() -> None:
     ),
 )
 def test_may_store(response: dict[str, str], at_rfc: Reason | None, forced: Reason | None) -> None:
-    assert may_store(get(), Head(200, fields(**response)), RFC) is at_rfc
-    assert may_store(get(), Head(200, fields(**response)), FORCED) is forced
+    assert may_store(get(), Head(200, fields(**response)), RFC, NOW) is at_rfc
+    assert may_store(get(), Head(200, fields(**response)), FORCED, NOW) is forced
 
 
 def test_nothing_is_stored_when_caching_is_off() -> None:
     """CloudFront, CachingDisabled."""
-    assert may_store(get(), Head(200, fields(cache_control="max-age=60")), OFF) is Reason.CACHING_DISABLED
+    assert (
+        may_store(get(), Head(200, fields(cache_control="max-age=60")), OFF, NOW) is Reason.CACHING_DISABLED
+    )
 
 
 def test_a_cookie_is_stored_where_cookies_are_in_the_key() -> None:
     """CloudFront, Caching content based on cookies."""
-    assert may_store(get(), Head(200, fields(set_cookie="a=1")), WITH_COOKIES) is None
+    assert may_store(get(), Head(200, fields(set_cookie="a=1")), WITH_COOKIES, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -139,17 +128,17 @@ def test_a_cookie_is_stored_where_cookies_are_in_the_key() -> None:
 )
 def test_an_answer_to_somebody_who_said_who_he_is(control: str | None, expected: Reason | None) -> None:
     head = Head(200, fields(cache_control=control) if control is not None else Headers())
-    assert may_store(get(authorization="Basic eDp5"), head, RFC) is expected
+    assert may_store(get(authorization="Basic eDp5"), head, RFC, NOW) is expected
 
 
 def test_authorization_in_the_key_makes_an_object_of_each_user() -> None:
     """CloudFront, Add custom headers: Authorization goes to the cache policy."""
-    assert may_store(get(authorization="Basic eDp5"), Head(200), BY_USER) is None
+    assert may_store(get(authorization="Basic eDp5"), Head(200), BY_USER, NOW) is None
 
 
 def test_a_min_ttl_does_not_share_what_is_for_one_user() -> None:
     """RFC 9111 §3.5: stricter than CloudFront, which would not have forwarded the field."""
-    assert may_store(get(authorization="Basic eDp5"), Head(200), FORCED) is Reason.AUTHORIZATION
+    assert may_store(get(authorization="Basic eDp5"), Head(200), FORCED, NOW) is Reason.AUTHORIZATION
 
 
 def test_what_is_kept_of_a_response() -> None:

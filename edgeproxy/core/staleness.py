@@ -1,0 +1,39 @@
+"""When a stored response may be served although it is stale.
+
+RFC 9111 §4.2.4, RFC 5861; CloudFront Developer Guide, "Managing how long content stays in the cache".
+"""
+
+from edgeproxy.core.directives import CacheControl, cache_control
+from edgeproxy.core.storing import CachePolicy, Stored
+
+
+def while_revalidating(stored: Stored, policy: CachePolicy, now: float) -> bool:
+    """Whether it may be served at once while it is validated behind the viewer's back.
+
+    The window of `stale-while-revalidate`, at most the max TTL.  RFC 5861 §3.
+    """
+    control = cache_control(stored.head.headers)
+    window = control.stale_while_revalidate
+    if window is None or _is_strict(control):
+        return False
+    return -stored.fresh_for(now) < min(window, policy.ttl.max_s)
+
+
+def on_failure(stored: Stored, policy: CachePolicy, now: float) -> bool:
+    """Whether it may be served because the origin failed: no answer, or a 5xx.
+
+    Within the window of `stale-if-error`; without that directive for as long as the max TTL from
+    when it was received, unless the policy leaves all to the origin (then RFC 9111 has the word).
+    `must-revalidate` and `proxy-revalidate` forbid it.  RFC 5861 §4, RFC 9111 §5.2.2.2.
+    """
+    control = cache_control(stored.head.headers)
+    if _is_strict(control) or now - stored.received_at > policy.ttl.max_s:
+        return False
+    window = control.stale_if_error
+    if window is not None:
+        return -stored.fresh_for(now) < min(window, policy.ttl.max_s)
+    return not policy.ttl.is_conforming
+
+
+def _is_strict(control: CacheControl) -> bool:
+    return control.must_revalidate or control.proxy_revalidate or control.no_cache

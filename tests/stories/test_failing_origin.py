@@ -1,0 +1,135 @@
+"""An origin that fails after it was well: stale answers, remembered errors, refreshes behind the back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
+
+Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
+Gateway = Callable[[str], Awaitable[Edge]]
+
+
+def text(url: str, policy: str = "CachingOptimized", more: str = "") -> str:
+    limits = "read_timeout: 200ms, connection_attempts: 1"
+    return f"""
+origins: {{site: {{type: http, url: "{url}", {limits}}}}}
+cache_policies: {{plain: {{min_ttl: 0}}}}
+default_behavior: {{target_origin: site, cache_policy: {policy}}}
+{more}
+"""
+
+
+async def test_an_error_is_remembered_for_a_while(scripted: Starts, edge: Gateway) -> None:
+    async def missing(exchange: Exchange) -> None:
+        await exchange.answer(404, b"no")
+
+    origin = await scripted(missing)
+    e = await edge(text(origin.url))
+    first, _ = await e.get("/x")
+    second, body = await e.get("/x")
+    assert (second.status, body, len(origin.asked)) == (404, b"no", 1)
+    assert first.headers["X-Cache"] == second.headers["X-Cache"] == "Error from cloudfront"
+    assert second.headers["Cache-Status"] == "edgeproxy; hit; ttl=9"
+
+
+async def test_errors_may_be_left_uncached(scripted: Starts, edge: Gateway) -> None:
+    async def missing(exchange: Exchange) -> None:
+        await exchange.answer(404, b"no")
+
+    origin = await scripted(missing)
+    more = "custom_error_responses: [{error_code: 404, error_caching_min_ttl: 0}]"
+    e = await edge(text(origin.url, more=more))
+    await e.get("/x")
+    await e.get("/x")
+    assert len(origin.asked) == 2
+
+
+async def test_a_stale_answer_stands_in_for_a_failure(scripted: Starts, edge: Gateway) -> None:
+    async def fails_later(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await exchange.answer(200, b"good", cache_control="max-age=0", etag='"1"')
+        elif len(origin.asked) == 2:
+            await exchange.answer(503, b"bad")
+        else:
+            exchange.writer.close()
+
+    origin = await scripted(fails_later)
+    e = await edge(text(origin.url, "plain"))
+    await e.get("/x")
+    answer, body = await e.get("/x")
+    assert (answer.status, body, answer.headers["X-Cache"]) == (200, b"good", "RefreshHit from cloudfront")
+    assert "fwd=stale; fwd-status=503" in answer.headers["Cache-Status"]
+    assert answer.headers["Cache-Status"].endswith("detail=stale-on-error")
+    again, body = await e.get("/x")
+    assert (again.headers["X-Cache"], body) == ("Hit from cloudfront", b"good")
+    assert again.headers["Cache-Status"].endswith("detail=stale-on-error")
+    assert len(origin.asked) == 2, "the origin is left alone for a while"
+
+
+async def test_a_stale_answer_stands_in_for_no_answer(scripted: Starts, edge: Gateway) -> None:
+    async def goes_away(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await exchange.answer(200, b"good", cache_control="max-age=0", etag='"1"')
+        else:
+            await asyncio.sleep(30)
+
+    origin = await scripted(goes_away)
+    e = await edge(text(origin.url, "plain"))
+    await e.get("/x")
+    answer, body = await e.get("/x")
+    assert (answer.status, body) == (200, b"good")
+    assert answer.headers["X-Edge-Origin"] == "site=origin-timeout"
+
+
+async def test_a_4xx_is_the_answer_even_where_there_is_something_stale(
+    scripted: Starts, edge: Gateway
+) -> None:
+    async def removed(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await exchange.answer(200, b"good", cache_control="max-age=0", etag='"1"')
+        else:
+            await exchange.answer(404, b"gone")
+
+    origin = await scripted(removed)
+    e = await edge(text(origin.url, "plain"))
+    await e.get("/x")
+    answer, body = await e.get("/x")
+    assert (answer.status, body) == (404, b"gone")
+
+
+async def test_stale_is_served_at_once_while_it_is_refreshed(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def slow_later(exchange: Exchange) -> None:
+        if len(origin.asked) > 1:
+            await gate.wait()
+        body = b"%d" % len(origin.asked)
+        await exchange.answer(200, body, cache_control="max-age=0, stale-while-revalidate=60")
+
+    origin = await scripted(slow_later)
+    e = await edge(text(origin.url, "plain").replace("min_ttl: 0", "min_ttl: 0, default_ttl: 0"))
+    await e.get("/x")
+    stale, body = await e.get("/x")
+    assert (body, stale.headers["X-Cache"]) == (b"1", "Hit from cloudfront")
+    assert stale.headers["Cache-Status"].endswith("detail=stale-while-revalidate")
+    gate.set()
+    while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+        await asyncio.sleep(0.01)
+    _, body = await e.get("/x")
+    assert body == b"2"
+
+
+async def test_a_part_of_something_stale_is_validated_and_cut_here(scripted: Starts, edge: Gateway) -> None:
+    async def validates(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") == '"1"':
+            await exchange.answer(304, etag='"1"', cache_control="max-age=0")
+        else:
+            await exchange.answer(200, b"0123456789", cache_control="max-age=0", etag='"1"')
+
+    origin = await scripted(validates)
+    e = await edge(text(origin.url, "plain"))
+    await e.get("/x")
+    part, body = await e.get("/x", range="bytes=2-4")
+    assert (part.status, body, part.headers["X-Cache"]) == (206, b"234", "RefreshHit from cloudfront")
+    head, body = await e.get("/x", "HEAD")
+    assert (head.status, body, head.headers["Content-Length"]) == (200, b"", "10")
