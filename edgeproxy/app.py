@@ -20,6 +20,7 @@ from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.schema import Config, Credentials, HttpOrigin
 from edgeproxy.config.schema import S3Origin as S3Section
+from edgeproxy.core.invalidation import invalidation
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
@@ -92,6 +93,11 @@ class App:
     def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
         return self._explainer.explain(request, self.clock.now())
+
+    def invalidate(self, paths: list[str]) -> int:
+        """Purge paths, prefixes and tags; gives how many keys were stored.  Raises `ValueError`."""
+        wanted = [invalidation(path) for path in paths]
+        return sum(self.gateway.invalidate(one) for one in wanted)
 
     def state(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""

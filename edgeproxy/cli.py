@@ -133,6 +133,21 @@ def status(path: Path, ready: bool) -> None:
 
 
 @main.command()
+@_CONFIG
+@click.argument("paths", nargs=-1, required=True)
+def purge(path: Path, paths: tuple[str, ...]) -> None:
+    """Make the running gateway forget PATHS: /a.jpg, /images/* (a prefix), /* (everything), #tag.
+
+    All variants go, also what is being fetched at this moment. The bucket is not touched.
+    """
+    config = _loaded(path)
+    answer = _asked(config, "/purge", {}, {"paths": list(paths)})
+    if answer is None:
+        _fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+    click.echo(f"purged: {answer['purged']} stored")
+
+
+@main.command()
 @click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 takes a free one.")
 @click.option("--demo", is_flag=True, help="Try the three things that the lab suggests, show them, and end.")
 @click.option(
@@ -170,7 +185,7 @@ def _loaded(path: Path) -> Config:
         _fail(str(error))
 
 
-def _asked(config: Config, path: str, parameters: dict[str, Any]) -> Any:
+def _asked(config: Config, path: str, parameters: dict[str, Any], body: Any = None) -> Any:
     """The JSON answer of the admin port; None if nobody listens there."""
     token = config.admin.token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
@@ -178,7 +193,8 @@ def _asked(config: Config, path: str, parameters: dict[str, Any]) -> Any:
         "//[::]:", "//[::1]:"
     )
     try:
-        answer = httpx.get(url, params=parameters, headers=headers, timeout=5, trust_env=False)
+        with httpx.Client(headers=headers, timeout=5, trust_env=False) as operator:
+            answer = operator.post(url, json=body) if body else operator.get(url, params=parameters)
     except httpx.HTTPError:
         return None
     try:

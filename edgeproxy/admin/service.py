@@ -30,6 +30,10 @@ class Operated(Protocol):
         """What would happen to a request."""
         ...
 
+    def invalidate(self, paths: list[str]) -> int:
+        """Purge; gives how many keys were stored.  Raises `ValueError`."""
+        ...
+
 
 def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | None]) -> web.Application:
     """The admin application; `why_not_ready` gives None when viewers are served."""
@@ -56,11 +60,22 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"steps": app.explain(asked).steps})
 
+    async def purge(request: web.Request) -> web.Response:
+        # A page on the web can send a form to this port, but not JSON.
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            paths = _paths(await request.json())
+            return web.json_response({"purged": app.invalidate(paths)})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
     admin.router.add_get("/readyz", ready)
     admin.router.add_get("/stats", stats)
     admin.router.add_get("/explain", explain)
+    admin.router.add_post("/purge", purge)
     return admin
 
 
@@ -86,6 +101,14 @@ def asked_request(url: str, method: str, headers: list[str]) -> Request:
         pairs.append((name.strip(), value.strip()))
     path, _, query = target.partition("#")[0].partition("?")
     return Request(method.upper(), path, query, Headers(pairs), host=host)
+
+
+def _paths(body: object) -> list[str]:
+    """The paths of a purge: {"paths": ["/a.jpg", ...]}.  Raises `ValueError`."""
+    paths = body.get("paths") if isinstance(body, dict) else None
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        raise ValueError('body: want {"paths": ["/a.jpg", "/images/*", "#tag"]}')
+    return paths
 
 
 def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]

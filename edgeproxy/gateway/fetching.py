@@ -9,6 +9,7 @@ from edgeproxy.clock import Clock
 from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.forwarding import unconditional
+from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored
@@ -40,7 +41,14 @@ class Fetcher:
         target = visit.behavior.target
         reply = await self._targets[target].fetch(visit.sent)
         visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
+        for invalidation in by_unsafe_method(visit.request, reply.head.status, reply.head.headers):
+            self.invalidate(invalidation)
         return reply
+
+    def invalidate(self, invalidation: Invalidation) -> int:
+        """Nothing that is covered is served again, nor what is on its way; gives the number of keys."""
+        self._flights.invalidate(invalidation)
+        return self._cache.invalidate(invalidation)
 
     def flight(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> tuple[Flight, bool]:
         """The flight for this key, and whether it was started for this visit."""
@@ -121,7 +129,8 @@ class Fetcher:
 
     def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
         """What is stored goes on to be served, under its new head."""
-        self._cache.store(visit.key, landing.entry)
+        if not flight.is_invalid(visit.key, landing.entry.stored.head):
+            self._cache.store(visit.key, landing.entry)
         flight.land(landing)
 
     def _reserve(self, reply: Reply) -> Reason | None:
@@ -164,7 +173,7 @@ class Fetcher:
             return
         finally:
             self._cache.release(reserved)
-        if spool.keeps:
+        if spool.keeps and not flight.is_invalid(visit.key, stored.head):
             self._cache.store(visit.key, Entry(stored, spool.whole()))
         spool.end()
 

@@ -12,6 +12,7 @@ from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.decision import Fetch, Serve, on_lookup
 from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
@@ -69,6 +70,10 @@ class Gateway:
     def admitted(self, request: Request, record: Record) -> Visit:
         """The visit of a request that is let in.  Raises `RequestError`."""
         return admitted(request, self._behaviors, self._front, record)
+
+    def invalidate(self, invalidation: Invalidation) -> int:
+        """Serve nothing that is covered any more; gives how many keys that were."""
+        return self._fetcher.invalidate(invalidation)
 
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""

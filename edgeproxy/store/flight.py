@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 
 from edgeproxy.core.decision import Fetch
 from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
+from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored
@@ -64,6 +66,7 @@ class Flight:
         self.spool = Spool()
         self.leaders_reader = self.spool.reader()
         self._landing: asyncio.Future[Landing] = asyncio.get_running_loop().create_future()
+        self._invalidations: list[Invalidation] = []
         self._has_leader = has_leader
         if not has_leader:
             self.leaders_reader.close()
@@ -93,6 +96,15 @@ class Flight:
             if self._landing.done() and isinstance(landing := self._landing.result(), Unshared):
                 landing.reply.close()
             raise
+
+    def is_invalid(self, key: CacheKey, head: Head) -> bool:
+        """Whether its answer was invalidated while it was on its way: it must not be stored."""
+        tags = cache_tags(head) if self._invalidations else frozenset()
+        return any(invalidation.covers(key, tags) for invalidation in self._invalidations)
+
+    def invalidate(self, invalidation: Invalidation) -> None:
+        """Remember that what this flight brings may be covered."""
+        self._invalidations.append(invalidation)
 
     def land(self, landing: Landing) -> None:
         """Tell all who wait."""
@@ -127,6 +139,13 @@ class Flights:
         """Nobody may join `flight` any more; the next who asks starts one of their own."""
         if self._by_key.get(key) is flight:
             del self._by_key[key]
+
+    def invalidate(self, invalidation: Invalidation) -> None:
+        """Let nobody join a flight that is covered, or may turn out to be: its answer is from before."""
+        for key, flight in list(self._by_key.items()):
+            flight.invalidate(invalidation)
+            if invalidation.reach is Reach.TAG or invalidation.covers(key, frozenset()):
+                del self._by_key[key]
 
     def _ended(self, key: CacheKey, flight: Flight, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from cachetools import LRUCache
 
+from edgeproxy.core.invalidation import Invalidation, cache_tags
 from edgeproxy.core.key import CacheKey, variant
 from edgeproxy.core.message import Headers
 from edgeproxy.core.storing import Stored
+from edgeproxy.store.index import Index
 
 ENTRY_OVERHEAD_BYTES = 1_500
 """What an entry takes besides its body and the text of its fields (measured: bench/memory.py)."""
@@ -39,6 +42,23 @@ class _Slot:
     size: int
 
 
+class _Slots(LRUCache[CacheKey, _Slot]):
+    """Slots within a number of bytes, and an index that follows whatever comes and goes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes, getsizeof=lambda slot: slot.size)
+        self.index = Index()
+
+    def __setitem__(self, key: CacheKey, slot: _Slot, *args: Any, **more: Any) -> None:
+        super().__setitem__(key, slot, *args, **more)
+        tags = (cache_tags(entry.stored.head) for entry in slot.entries)
+        self.index.add(key, frozenset().union(*tags))
+
+    def __delitem__(self, key: CacheKey, *args: Any, **more: Any) -> None:
+        super().__delitem__(key, *args, **more)
+        self.index.remove(key)
+
+
 class MemoryCache:
     """Entries by key and variant. The least recently used go first when room is needed.
 
@@ -49,7 +69,7 @@ class MemoryCache:
     def __init__(self, max_bytes: int, max_object_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.max_object_bytes = min(max_object_bytes, max_bytes)
-        self._slots: LRUCache[CacheKey, _Slot] = LRUCache(max(max_bytes, 1), getsizeof=lambda slot: slot.size)
+        self._slots = _Slots(max(max_bytes, 1))
         self._reserved = 0
 
     def find(self, key: CacheKey, sent: Callable[[], Headers]) -> tuple[Entry | None, bool]:
@@ -92,6 +112,13 @@ class MemoryCache:
     def discard(self, key: CacheKey) -> None:
         """Forget every variant of `key`."""
         self._slots.pop(key, None)
+
+    def invalidate(self, invalidation: Invalidation) -> int:
+        """Forget all that is covered; gives how many keys that were."""
+        keys = self._slots.index.covered(invalidation)
+        for key in keys:
+            del self._slots[key]
+        return len(keys)
 
     def reserve(self, size: int) -> bool:
         """Set `size` bytes aside for a transfer, evicting if need be; False if that cannot be had."""
