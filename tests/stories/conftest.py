@@ -71,7 +71,7 @@ origins:
   bucket:
     {{type: s3, bucket: {bucket_name}, credentials: {{access_key_id: test, secret_access_key: test-secret}},
     {bucket_fields if "endpoint" in bucket_fields else f"endpoint: '{moto}', {bucket_fields}"}}}
-  site: {{type: http, url: "{site.url}", read_timeout: 500ms, connection_attempts: 1}}
+  site: {{type: http, url: "{site.url}", connection_attempts: 1}}
 origin_groups:
   media: {{members: [bucket, site], failover_on: {failover_on}}}
 cache_policies:

@@ -9,8 +9,8 @@ Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 Gateway = Callable[[str], Awaitable[Edge]]
 
 
-def text(url: str, policy: str = "CachingOptimized", more: str = "") -> str:
-    limits = "read_timeout: 200ms, connection_attempts: 1"
+def text(url: str, policy: str = "CachingOptimized", more: str = "", *, patience: str = "10s") -> str:
+    limits = f"read_timeout: {patience}, connection_attempts: 1"
     return f"""
 origins: {{site: {{type: http, url: "{url}", {limits}}}}}
 cache_policies: {{plain: {{min_ttl: 0}}}}
@@ -74,7 +74,7 @@ async def test_a_stale_answer_stands_in_for_no_answer(scripted: Starts, edge: Ga
             await asyncio.sleep(30)
 
     origin = await scripted(goes_away)
-    e = await edge(text(origin.url, "plain"))
+    e = await edge(text(origin.url, "plain", patience="300ms"))
     await e.get("/x")
     answer, body = await e.get("/x")
     assert (answer.status, body) == (200, b"good")

@@ -13,12 +13,12 @@ Gateway = Callable[[str], Awaitable[Edge]]
 
 
 @pytest.fixture
-def front(scripted: Starts, edge: Gateway) -> Callable[[Script], Awaitable[tuple[Edge, ScriptedOrigin]]]:
+def front(scripted: Starts, edge: Gateway) -> Callable[..., Awaitable[tuple[Edge, ScriptedOrigin]]]:
     """A gateway with a cache over one scripted origin."""
 
-    async def build(script: Script) -> tuple[Edge, ScriptedOrigin]:
+    async def build(script: Script, *, patience: str = "10s") -> tuple[Edge, ScriptedOrigin]:
         origin = await scripted(script)
-        limits = "read_timeout: 300ms, connection_attempts: 1"
+        limits = f"read_timeout: {patience}, connection_attempts: 1"
         gateway = await edge(f"""
 origins: {{site: {{type: http, url: "{origin.url}", {limits}}}}}
 cache_policies: {{plain: {{min_ttl: 0, gzip: true}}}}
@@ -30,7 +30,7 @@ default_behavior: {{target_origin: site, cache_policy: plain, allowed_methods: [
     return build
 
 
-Front = Callable[[Script], Awaitable[tuple[Edge, ScriptedOrigin]]]
+Front = Callable[..., Awaitable[tuple[Edge, ScriptedOrigin]]]
 HEAD = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n"
 
 
@@ -79,7 +79,7 @@ async def test_a_body_that_stops_in_the_middle_is_cut_off(front: Front) -> None:
         await exchange.send(HEAD + b"content-length: 100\r\n\r\nonly this")
         await asyncio.sleep(30)
 
-    e, _ = await front(stalls)
+    e, _ = await front(stalls, patience="300ms")
     with pytest.raises(aiohttp.ClientPayloadError):
         await e.get("/stall")
     assert e.records[-1].reason == "origin-timeout"
