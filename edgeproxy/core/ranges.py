@@ -7,6 +7,8 @@ _SINGLE = re.compile(
     r"\s*bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{1,19})?|-\s*(\d{1,19}))\s*\Z", re.ASCII | re.IGNORECASE
 )
 
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+\d{1,19}-\d{1,19}/(\d{1,19})\s*\Z", re.ASCII | re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -55,3 +57,12 @@ def requested_slice(value: str | None, length: int) -> Slice | Unsatisfiable | N
     if match[2] is not None and last < first:
         return None
     return Slice(first, min(last, length - 1), length) if first < length else Unsatisfiable(length)
+
+
+def complete_length(content_range: str | None) -> int | None:
+    """Length of the whole of which a 206 is a part, by its `Content-Range`; None where that is not said.
+
+    RFC 9110 §14.4.
+    """
+    match = _CONTENT_RANGE.match(content_range) if content_range is not None else None
+    return int(match[1]) if match is not None else None

@@ -10,9 +10,10 @@ from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error
 from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
-from edgeproxy.core.message import Request
+from edgeproxy.core.message import Head, Request
+from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import Stored
+from edgeproxy.core.storing import Stored, may_store
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
@@ -59,8 +60,18 @@ class Fetcher:
         self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
         return flight, True
 
-    def refresh(self, visit: Visit, fetch: Fetch, entry: Entry) -> None:
-        """Validate `entry` behind the viewer's back, unless that is under way."""
+    def fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
+        """A viewer gets a part: fetch the whole behind its back, if it is one that can be kept."""
+        head = part.head
+        length = complete_length(head.headers.get("content-range"))
+        if head.status != 206 or length is None or length > self._cache.max_object_bytes:
+            return
+        whole = Head(200, head.headers.without({"content-range"}))
+        if may_store(visit.sent, whole, visit.behavior.cache, self._clock.now()) is None:
+            self.refresh(visit, fetch, None)
+
+    def refresh(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> None:
+        """Fetch or validate behind the viewer's back, unless that is under way."""
         if self._flights.find(visit.key) is None:
             flight = Flight(fetch, has_leader=False)
             self._flights.start(visit.key, flight, self._fly(visit, flight, entry))

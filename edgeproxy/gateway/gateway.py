@@ -98,9 +98,12 @@ class Gateway:
                 )
                 return from_entry(visit, entry, report)
             case Fetch():
-                if visit.is_for_the_origin or (visit.asks_for_part and entry is None):
-                    # Nothing whole would come of it that could be kept.
+                if visit.is_for_the_origin:
                     return await self._straight(visit, decision)
+                if visit.asks_for_part and entry is None:
+                    reply = await self._fetcher.straight(visit)
+                    self._fetcher.fill_behind(visit, decision, reply)
+                    return from_reply(visit, reply, decision, None)
                 return await self._together(visit, decision, entry)
             case _:
                 assert_never(decision)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
+from edgeproxy.core.ranges import Slice, Unsatisfiable, complete_length, requested_slice
 from tests.core.conftest import rows, steady
 
 HUGE = "9" * 19
@@ -96,3 +96,20 @@ def test_content_range() -> None:
     """RFC 9110 §14.4."""
     assert str(Slice(2, 5, 10)) == "bytes 2-5/10"
     assert str(Unsatisfiable(10)) == "bytes */10"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes 0-9/100", 100),
+        ("BYTES 0-0/1", 1),
+        ("bytes 0-9/*", None),
+        ("bytes */100", None),
+        ("items 0-9/100", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_complete_length(value: str | None, expected: int | None) -> None:
+    """RFC 9110 §14.4."""
+    assert complete_length(value) == expected

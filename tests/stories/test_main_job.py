@@ -266,3 +266,20 @@ async def test_options_are_cached_where_the_behaviour_says_so(house: Build) -> N
         "Miss from cloudfront",
         "Hit from cloudfront",
     ]
+
+
+async def test_a_part_comes_at_once_and_the_whole_is_fetched_behind_it(house: Build) -> None:
+    async def in_parts(exchange: Exchange) -> None:
+        if exchange.field("range") == "bytes=2-5":
+            told = f"bytes 2-5/{len(IMAGE)}"
+            await exchange.answer(206, IMAGE[2:6], content_range=told, cache_control="max-age=60")
+        else:
+            await serves_image(exchange)
+
+    h = await house(in_parts)
+    part, body = await h.edge.get("/a.png", range="bytes=2-5")
+    assert (part.status, body, part.headers["X-Cache"]) == (206, IMAGE[2:6], "Miss from cloudfront")
+    assert await h.stored() == {"a.png": len(IMAGE)}
+    again, body = await h.edge.get("/a.png", range="bytes=6-9")
+    assert (again.status, body, again.headers["X-Cache"]) == (206, IMAGE[6:10], "Hit from cloudfront")
+    assert len(h.site.asked) == 2, "the part, and one whole for cache and bucket"
