@@ -140,7 +140,7 @@ class Fetcher:
 
     def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
         """What is stored goes on to be served, under its new head."""
-        if not flight.is_invalid(visit.key, landing.entry.stored.head):
+        if not flight.is_invalid:
             self._cache.store(visit.key, landing.entry)
         flight.land(landing)
 
@@ -184,7 +184,7 @@ class Fetcher:
             return
         finally:
             self._cache.release(reserved)
-        if spool.keeps and not flight.is_invalid(visit.key, stored.head):
+        if spool.keeps and not flight.is_invalid:
             self._cache.store(visit.key, Entry(stored, spool.whole()))
         spool.end()
 

@@ -9,7 +9,6 @@ from edgeproxy.core.decision import Fetch
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
-from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored
@@ -66,7 +65,8 @@ class Flight:
         self.spool = Spool()
         self.leaders_reader = self.spool.reader()
         self._landing: asyncio.Future[Landing] = asyncio.get_running_loop().create_future()
-        self._invalidations: list[Invalidation] = []
+        self.is_invalid = False
+        """Its answer was invalidated while it was on its way: it must not be stored."""
         self._has_leader = has_leader
         if not has_leader:
             self.leaders_reader.close()
@@ -97,14 +97,12 @@ class Flight:
                 landing.reply.close()
             raise
 
-    def is_invalid(self, key: CacheKey, head: Head) -> bool:
-        """Whether its answer was invalidated while it was on its way: it must not be stored."""
-        tags = cache_tags(head) if self._invalidations else frozenset()
-        return any(invalidation.covers(key, tags) for invalidation in self._invalidations)
-
-    def invalidate(self, invalidation: Invalidation) -> None:
-        """Remember that what this flight brings may be covered."""
-        self._invalidations.append(invalidation)
+    def may_be_covered(self, key: CacheKey, invalidation: Invalidation) -> bool:
+        """Whether `invalidation` covers what this flight brings; before its head is here, any tag may."""
+        landing = self._landing.result() if self._landing.done() else None
+        if isinstance(landing, Shared):
+            return invalidation.covers(key, cache_tags(landing.stored.head))
+        return invalidation.reach is Reach.TAG or invalidation.covers(key, frozenset())
 
     def land(self, landing: Landing) -> None:
         """Tell all who wait."""
@@ -141,10 +139,10 @@ class Flights:
             del self._by_key[key]
 
     def invalidate(self, invalidation: Invalidation) -> None:
-        """Let nobody join a flight that is covered, or may turn out to be: its answer is from before."""
+        """Let nobody join what is covered, and let it not be stored: it would be stored over what is newer."""
         for key, flight in list(self._by_key.items()):
-            flight.invalidate(invalidation)
-            if invalidation.reach is Reach.TAG or invalidation.covers(key, frozenset()):
+            if flight.may_be_covered(key, invalidation):
+                flight.is_invalid = True
                 del self._by_key[key]
 
     def _ended(self, key: CacheKey, flight: Flight, task: asyncio.Task[None]) -> None:

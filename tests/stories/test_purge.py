@@ -89,6 +89,28 @@ async def test_a_fetch_under_way_is_neither_stored_nor_joined(
     assert (body, answer.headers["X-Cache"]) == (b"new", "Hit from cloudfront")
 
 
+async def test_an_older_answer_is_not_stored_over_a_newer_one(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def first_is_slow(exchange: Exchange) -> None:
+        number = len(origin.asked)
+        if number == 1:
+            await gate.wait()
+        await exchange.answer(200, b"%d" % number, cache_control="max-age=60")
+
+    origin = await scripted(first_is_slow)
+    e = await edge(text(origin.url))
+    asked_before = asyncio.ensure_future(e.get("/x"))
+    while not origin.asked:
+        await asyncio.sleep(0.01)
+    await purge(e, "#any")
+    assert (await e.get("/x"))[1] == b"2"
+    gate.set()
+    assert (await asked_before)[1] == b"1"
+    answer, body = await e.get("/x")
+    assert (body, answer.headers["X-Cache"]) == (b"2", "Hit from cloudfront")
+
+
 async def test_a_write_that_succeeds_makes_the_path_invalid(scripted: Starts, edge: Gateway) -> None:
     async def writable(exchange: Exchange) -> None:
         status = 500 if exchange.target == "/fails" and exchange.method == "POST" else 200
