@@ -139,7 +139,7 @@ class Flights:
             del self._by_key[key]
 
     def invalidate(self, invalidation: Invalidation) -> None:
-        """Let nobody join what is covered, and let it not be stored: it would be stored over what is newer."""
+        """Let nobody join what is covered, and see that it is not stored over what is newer."""
         for key, flight in list(self._by_key.items()):
             if flight.may_be_covered(key, invalidation):
                 flight.is_invalid = True
