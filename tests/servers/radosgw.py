@@ -1,17 +1,16 @@
 """Ceph's object gateway over a one-machine cluster in memory: a monitor, one OSD, radosgw."""
 
-import os
 import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
+from functools import partial
 
-from tests.servers.server import MissingError, S3Server, await_answer, free_port, process
+from tests.servers.server import MissingError, S3Server
+from tests.servers.workplace import free_port, workplace
 
 _ACCESS, _SECRET = "EDGEPROXYTESTKEY", "edgeproxy-test-secret"
+_RESTRICTED, _RESTRICTED_SECRET = "EDGEPROXYREADERKEY", "edgeproxy-reader-secret"
 _TOOLS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool", "ceph")
 
 # cephx stays on: without it radosgw 16 never connects. tcp_nodelay: without it every GET takes 44 ms.
@@ -59,15 +58,15 @@ def running() -> Iterator[S3Server]:
     absent = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if absent:
         raise MissingError(f"{', '.join(absent)} not installed: run scripts/servers")
-    with tempfile.TemporaryDirectory(prefix="edgeproxy-rgw-") as name, ExitStack() as stack:
-        folder = Path(name)
+    with workplace("rgw") as place:
+        folder = place.folder
         for part in ("run", "log", "mon", "osd", "rgw"):
             (folder / part).mkdir()
         v2, v1, port = free_port(), free_port(), free_port()
         conf = folder / "ceph.conf"
         fsid = str(uuid.uuid4())
         conf.write_text(_CONF.format(folder=folder, fsid=fsid, v2=v2, v1=v1, port=port))
-        call = _Caller(conf)
+        call = partial(place.call, environ={"CEPH_CONF": str(conf)})
         keyring, monmap = folder / "keyring", folder / "monmap"
         call(
             "ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *"
@@ -77,8 +76,7 @@ def running() -> Iterator[S3Server]:
         addresses = f"[v2:127.0.0.1:{v2},v1:127.0.0.1:{v1}]"
         call("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", addresses, monmap)
         call("ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring)
-        log = folder / "log" / "output"
-        stack.enter_context(process(["ceph-mon", "-c", str(conf), "-i", "a", "-f"], log))
+        place.start("ceph-mon", "-c", conf, "-i", "a", "-f")
         osd_uuid = str(uuid.uuid4())
         call("ceph", "-c", conf, "osd", "new", osd_uuid)
         caps = ("mon", "allow profile osd", "osd", "allow *")
@@ -86,26 +84,21 @@ def running() -> Iterator[S3Server]:
         with keyring.open("a") as file:
             file.write(key)
         call("ceph-osd", "-c", conf, "-i", "0", "--mkfs", "--osd-uuid", osd_uuid)
-        stack.enter_context(process(["ceph-osd", "-c", str(conf), "-i", "0", "-f"], log))
-        server = stack.enter_context(process(["radosgw", "-c", str(conf), "-n", "client.admin", "-f"], log))
+        place.start("ceph-osd", "-c", conf, "-i", "0", "-f")
+        server = place.start("radosgw", "-c", conf, "-n", "client.admin", "-f")
         endpoint = f"http://127.0.0.1:{port}"
-        await_answer(endpoint, server, log)
-        keys = ("--access-key", _ACCESS, "--secret-key", _SECRET)
-        call("radosgw-admin", "-c", conf, "user", "create", "--uid", "edge", "--display-name", "edge", *keys)
-        yield S3Server("radosgw", endpoint, _ACCESS, _SECRET, pids=(server.pid,))
-
-
-class _Caller:
-    """Runs Ceph's tools, and shows what one said when it fails."""
-
-    def __init__(self, conf: Path) -> None:
-        self._environ = {**os.environ, "CEPH_CONF": str(conf)}  # noqa: TID251
-
-    def __call__(self, *words: object) -> str:
-        command = [str(word) for word in words]
-        done = subprocess.run(
-            command, env=self._environ, capture_output=True, text=True, timeout=60, check=False
+        place.await_answer(endpoint, server)
+        for user, *keys in (("edge", _ACCESS, _SECRET), ("reader", _RESTRICTED, _RESTRICTED_SECRET)):
+            names = ("--uid", user, "--display-name", user, "--access-key", keys[0], "--secret-key", keys[1])
+            call("radosgw-admin", "-c", conf, "user", "create", *names)
+        yield S3Server(
+            "radosgw",
+            endpoint,
+            _ACCESS,
+            _SECRET,
+            guards_completion=False,
+            restricted_access_key_id=_RESTRICTED,
+            restricted_secret_access_key=_RESTRICTED_SECRET,
+            restricted_principal="arn:aws:iam:::user/reader",
+            pids=(server.pid,),
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
-        return done.stdout
