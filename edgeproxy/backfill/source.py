@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from edgeproxy.backfill.job import Job
 from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.storing import Stored
 from edgeproxy.origins.base import Origin, Reply, whole_body
 from edgeproxy.store.flight import Flights, Shared
 from edgeproxy.store.memory import MemoryCache
@@ -39,7 +40,7 @@ class Source:
         if landing.stored.head.length is None:
             # It may yet turn out too large to keep, and viewers must not wait for an upload then.
             await flight.ended()
-        elif flight.spool.keeps and _is_plain(landing.stored.head):
+        elif flight.spool.keeps and _is_fit(landing.stored):
             reader = flight.spool.reader()
             return Reply(landing.stored.head, reader, close=reader.close)
         return None
@@ -47,7 +48,7 @@ class Source:
     def _stored(self, job: Job) -> Reply | None:
         """The cache's copy: whole and verified, or it would not be there."""
         entry, _ = self._cache.find(job.cache_key, Headers)
-        if entry is None or not _is_plain(entry.stored.head) or entry.stored.fresh_for(self._now()) <= 0:
+        if entry is None or not _is_fit(entry.stored) or entry.stored.fresh_for(self._now()) <= 0:
             return None
         length = ("Content-Length", str(len(entry.body)))
         head = Head(entry.stored.head.status, entry.stored.head.headers.having(length))
@@ -57,6 +58,7 @@ class Source:
         return await self._secondaries[job.group].fetch(Request("GET", job.path, headers=_WHOLE_AND_PLAIN))
 
 
-def _is_plain(head: Head) -> bool:
-    """Whether these bytes are what everybody is to get: no coding that one viewer asked for."""
-    return head.status == 200 and "content-encoding" not in head.headers
+def _is_fit(stored: Stored) -> bool:
+    """Whether these bytes are what everybody is to get: nothing that one viewer asked for, and no coding."""
+    head = stored.head
+    return stored.is_for_everybody and head.status == 200 and "content-encoding" not in head.headers

@@ -30,14 +30,14 @@ CLAIMS = frozenset(
 _ALWAYS_DROPPED = frozenset(
     "expect x-edge-request-id host via cdn-loop x-amz-cf-id accept-encoding cookie".split()
 )
-# Forwarded without being listed: they carry the message itself.
-_OF_THE_MESSAGE = (
-    frozenset(
-        "cache-control pragma content-length content-type content-md5 content-encoding content-digest"
-        " repr-digest date range origin".split()
-    )
-    | CONDITIONAL
+# Forwarded without being listed: what asks for a part, or on a condition.
+_OF_THE_MESSAGE = frozenset({"cache-control", "pragma", "range"}) | CONDITIONAL
+# Forwarded with a body only: on a read they could change an answer that is for everybody.
+_OF_THE_BODY = frozenset(
+    "content-length content-type content-md5 content-encoding content-digest repr-digest date".split()
 )
+# Fields that tell the origin nothing about who asks; answers in a coding are looked at apart.
+_SAYS_NOTHING = CONDITIONAL | {"via", "cdn-loop", "x-forwarded-for", "accept-encoding", "range"}
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -64,7 +64,7 @@ def forwarded(
     fields = [
         (name, value)
         for name, value in request.headers.end_to_end()
-        if _is_forwarded(name.lower(), request.method, key, policy)
+        if _is_forwarded(name.lower(), request, key, policy)
     ]
     if wants_host and request.host:
         fields.append(("Host", request.host))
@@ -89,12 +89,14 @@ def forwarded(
     )
 
 
-def _is_forwarded(name: str, method: str, key: KeyPolicy, policy: OriginRequestPolicy) -> bool:
+def _is_forwarded(name: str, request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> bool:
     if name in _ALWAYS_DROPPED:
         return False
     if name in CLAIMS or name in _OF_THE_MESSAGE or name in key.headers.names or policy.headers.takes(name):
         return True
-    return name == "authorization" and method not in _READS
+    if name in _OF_THE_BODY:
+        return request.body is not None
+    return name in ("authorization", "origin") and request.method not in _READS
 
 
 def _coding(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str | None:
@@ -146,8 +148,20 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def unconditional(request: Request) -> Request:
-    """The same request for the whole representation: what a cache asks to have something to store."""
-    return replace(request, headers=request.headers.without(CONDITIONAL | {"range"}))
+    """The same request for the whole representation: what a cache asks to have something to store.
+
+    A HEAD becomes a GET: its answer has no body, and must not be taken for one that is empty.
+    """
+    method = "GET" if request.method == "HEAD" else request.method
+    return replace(request, method=method, headers=request.headers.without(CONDITIONAL | {"range"}))
+
+
+def is_for_everybody(sent: Request) -> bool:
+    """Whether a request as the origin got it names an object and nothing of the viewer's.
+
+    Only then are the answer's bytes what anybody would have got, and fit for the bucket.
+    """
+    return not sent.host and not sent.query and all(name.lower() in _SAYS_NOTHING for name, _ in sent.headers)
 
 
 def is_loop(request: Request, loop_id: str) -> bool:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     BODY_NOT_ALLOWED = "body-not-allowed"
     BODY_TOO_LARGE = "body-too-large"
+    BODY_TIMEOUT = "body-timeout"
     LOOP = "loop"
 
     # An origin failed.

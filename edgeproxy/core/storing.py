@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from edgeproxy.core.directives import cache_control
 from edgeproxy.core.erring import ErrorPolicy, error_lifetime
+from edgeproxy.core.forwarding import is_for_everybody
 from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, lifetime
 from edgeproxy.core.key import KeyPolicy, Pick, variant, vary_names
 from edgeproxy.core.message import Head, Request
@@ -36,6 +37,8 @@ class Stored:
     received_at: float
     vary: tuple[str, ...] = ()
     variant: tuple[str | None, ...] = ()
+    is_for_everybody: bool = True
+    """Whether the request that brought it held nothing of a viewer's: its bytes are fit for the bucket."""
     excused_until: float = 0.0
     """Until then the origin is not asked again, for it has just failed."""
 
@@ -113,4 +116,5 @@ def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, 
         received_at=received_at,
         vary=vary,
         variant=variant(vary, sent.headers),
+        is_for_everybody=is_for_everybody(sent),
     )

@@ -86,6 +86,9 @@ def from_reply(
     if was_unconditional and is_not_modified(visit.request.headers, reply.head):
         reply.close()
         return _answer(visit, not_modified(reply.head), b"", report)
+    if was_unconditional and visit.request.method == "HEAD":
+        reply.close()
+        return _answer(visit, reply.head, b"", report)
     return _answer(visit, reply.head, reply.body, report, reply.close)
 
 

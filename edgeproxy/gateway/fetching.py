@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
@@ -64,7 +65,9 @@ class Fetcher:
         """A viewer gets a part: fetch the whole behind its back, if it is one that can be kept."""
         head = part.head
         length = complete_length(head.headers.get("content-range"))
-        if head.status != 206 or length is None or length > self._cache.max_object_bytes:
+        if visit.request.method != "GET" or head.status != 206:
+            return
+        if length is None or length > self._cache.max_object_bytes:
             return
         whole = Head(200, head.headers.without({"content-range"}))
         if may_store(visit.sent, whole, visit.behavior.cache, self._clock.now()) is None:
@@ -183,7 +186,11 @@ class Fetcher:
             spool.fail(error)
             return
         finally:
-            self._cache.release(reserved)
+            # Slow viewers hold the bytes for longer than the origin took to send them.
+            spool.when_left(partial(self._cache.release, reserved))
+        if reply.head.length not in (None, size):
+            spool.fail(OriginError(Reason.ORIGIN_CUT, "the body is not as long as its Content-Length says"))
+            return
         if spool.keeps and not flight.is_invalid:
             self._cache.store(visit.key, Entry(stored, spool.whole()))
         spool.end()

@@ -1,6 +1,7 @@
 """HTTP/1.1 to one origin over aiohttp's client. No exception of aiohttp's leaves this file."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ MAX_HEAD_BYTES = 32_768
 _READ_BUFFER_BYTES = 128 * 1024
 _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _BODILESS = frozenset({204, 304})
+# RFC 9110 §5.5 allows none of these in a field value but the tab.
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,10 @@ class Wire:
         raise AssertionError("unreachable")
 
     def _reply(self, method: str, response: aiohttp.ClientResponse) -> Reply:
+        if any(_CONTROL.search(value) for _, value in response.raw_headers):
+            response.close()
+            message = f"{self._name}: a field of its answer holds a control character"
+            raise OriginError(Reason.ORIGIN_BAD_REPLY, message)
         headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
         head = Head(response.status, headers)
         has_body = method != "HEAD" and response.status not in _BODILESS
@@ -106,7 +113,7 @@ class Wire:
             head,
             self._body(response) if has_body else no_body(),
             close=response.close,
-            is_delimited=not has_body or head.length is not None or "transfer-encoding" in headers,
+            is_delimited=not has_body or head.length is not None or _is_chunked(headers),
         )
 
     async def _body(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -145,6 +152,11 @@ class Wire:
                 return OriginError(
                     Reason.ORIGIN_BAD_REPLY, f"{name}: its answer is not HTTP/1.1 as it should be"
                 )
+
+
+def _is_chunked(headers: Headers) -> bool:
+    """Whether chunks say where the body ends: only if that is the last coding.  RFC 9112 §6.3."""
+    return (headers.get("transfer-encoding") or "").rpartition(",")[2].strip().lower() == "chunked"
 
 
 def _watched(response: aiohttp.ClientResponse) -> Callable[[], None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from edgeproxy.clock import Clock
-from edgeproxy.core.errors import RequestError
+from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.message import Request
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
@@ -93,7 +93,7 @@ class Listener:
         is_last = False
         try:
             try:
-                request = request_from(message, self._limits.max_body_bytes)
+                request = request_from(message, self._limits.max_body_bytes, self._limits.idle_timeout_s)
             except RequestError as error:
                 is_last = True
                 answer = self._refusal(message, error)
@@ -112,11 +112,11 @@ class Listener:
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
                 self._observe(answer.record)
 
-    def _refusal(self, message: web.BaseRequest, error: RequestError) -> Answer:
+    def _refusal(self, message: web.BaseRequest, error: EdgeError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
         return self._gateway.refused(self._gateway.new_record(bare), error)
 
-    def _refuse(self, message: web.BaseRequest, error: RequestError) -> web.StreamResponse:
+    def _refuse(self, message: web.BaseRequest, error: EdgeError) -> web.StreamResponse:
         """The answer to what could not even be read."""
         answer = self._refusal(message, error)
         body = answer.body if isinstance(answer.body, bytes) else b""

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 
-from edgeproxy.core.errors import RequestError
+from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.reason import Reason
 from edgeproxy.server.reading import MAX_FIELDS, MAX_HEAD_BYTES, MAX_URL_BYTES, head_too_large
 
@@ -53,7 +53,11 @@ class ViewerProtocol(web.RequestHandler):
         assert isinstance(server, ViewerServer)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        response = server.refuse(request, refusal(exc))
+        if exc is None or isinstance(exc, HttpProcessingError):
+            fault: EdgeError = refusal(exc)
+        else:
+            fault = EdgeError(Reason.INTERNAL, f"{type(exc).__name__}: {exc}", status=500)
+        response = server.refuse(request, fault)
         response.force_close()
         return response
 
@@ -85,7 +89,7 @@ class ViewerServer(web.Server):
     def __init__(
         self,
         handler: Handler,
-        refuse: Callable[[web.BaseRequest, RequestError], web.StreamResponse],
+        refuse: Callable[[web.BaseRequest, EdgeError], web.StreamResponse],
         *,
         max_connections: int,
         head_timeout_s: float,

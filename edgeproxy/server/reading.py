@@ -1,5 +1,6 @@
 """From aiohttp's request to ours."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -20,7 +21,7 @@ _HOST = re.compile(
 )
 
 
-def request_from(message: web.BaseRequest, max_body_bytes: int) -> Request:
+def request_from(message: web.BaseRequest, max_body_bytes: int, idle_s: float) -> Request:
     """The request as the gateway takes it; its path is still as received.
 
     Raises `RequestError`: 400 for a bad Host, 413 and 494 for too much, 501 for CONNECT. After one of
@@ -44,7 +45,7 @@ def request_from(message: web.BaseRequest, max_body_bytes: int) -> Request:
         host=host.lower(),
         scheme="http",
         viewer=message.remote or "",
-        body=_body(message, max_body_bytes) if message.body_exists else None,
+        body=_body(message, max_body_bytes, idle_s) if message.body_exists else None,
     )
 
 
@@ -64,24 +65,34 @@ def _target(message: web.BaseRequest) -> tuple[str, str, str]:
     return host, path, query
 
 
-def _body(message: web.BaseRequest, max_bytes: int) -> AsyncIterator[bytes]:
+def _body(message: web.BaseRequest, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
     if (message.content_length or 0) > max_bytes:
         raise _body_too_large(max_bytes)
-    return _chunks(message, max_bytes)
+    return _chunks(message, max_bytes, idle_s)
 
 
-async def _chunks(message: web.BaseRequest, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it comes in.  Raises `RequestError` when it is malformed, too large or cut off."""
+async def _chunks(message: web.BaseRequest, max_bytes: int, idle_s: float) -> AsyncIterator[bytes]:
+    """The body as it comes in.
+
+    Raises `RequestError` when it is malformed, too large or cut off, or when nothing comes for `idle_s`:
+    a viewer who stands still must not keep a connection to the origin busy.
+    """
     if message.headers.get("Expect", "").lower() == "100-continue" and message.version >= (1, 1):
         await message.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         message.writer.output_size = 0
     size = 0
     try:
-        async for chunk in message.content.iter_any():
+        while True:
+            async with asyncio.timeout(idle_s):
+                chunk = await message.content.readany()
+            if not chunk:
+                return
             size += len(chunk)
             if size > max_bytes:
                 raise _body_too_large(max_bytes)
             yield chunk
+    except TimeoutError:
+        raise RequestError(Reason.BODY_TIMEOUT, "the body of the request does not come", status=408) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise RequestError(
             Reason.BAD_REQUEST, "the body of the request is malformed or cut", status=400

@@ -1,7 +1,7 @@
 """A body on its way in, for any number of readers, each at its own pace."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from edgeproxy.core.errors import EdgeError
 
@@ -23,6 +23,7 @@ class Spool:
         self._is_ended = False
         self._waiting: list[asyncio.Future[None]] = []
         self._readers: set[Reader] = set()
+        self._on_left: Callable[[], None] | None = None
         self.keeps = True
         self.held_bytes = 0
 
@@ -62,6 +63,13 @@ class Spool:
         """Whether anybody still reads."""
         return bool(self._readers)
 
+    def when_left(self, act: Callable[[], None]) -> None:
+        """Call `act` once nobody reads: now, or when the last reader leaves."""
+        if self._readers:
+            self._on_left = act
+        else:
+            act()
+
     def reader(self) -> "Reader":
         """A place at the start of the body."""
         assert self.keeps, "reader() of a spool that has let go"
@@ -86,6 +94,9 @@ class Spool:
 
     def _leave(self, reader: "Reader") -> None:
         self._readers.discard(reader)
+        if not self._readers and self._on_left is not None:
+            act, self._on_left = self._on_left, None
+            act()
         if not self.keeps:
             self._trim()
         self._wake()

@@ -1,5 +1,7 @@
 """The three questions and their answers."""
 
+from dataclasses import replace
+
 import pytest
 
 from edgeproxy.core.decision import (
@@ -238,7 +240,8 @@ def test_on_reply_to_somebody_with_a_key_of_his_own() -> None:
     sent = Request("GET", "/a", headers=Headers([("Authorization", "Basic eDp5")]))
     response = head(cache_control="max-age=60")
     assert on_reply(sent, response, RFC, None, NOW, NOW) == Pass(Reason.AUTHORIZATION)
-    assert on_reply(sent, response, policy, None, NOW, NOW) == Keep(kept(response, 60))
+    own = replace(kept(response, 60), is_for_everybody=False)
+    assert on_reply(sent, response, policy, None, NOW, NOW) == Keep(own)
 
 
 @pytest.mark.parametrize(

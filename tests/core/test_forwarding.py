@@ -1,5 +1,7 @@
 """A viewer's request as an origin gets it."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from edgeproxy.core.forwarding import (
     CLAIMS,
     OriginRequestPolicy,
     forwarded,
+    is_for_everybody,
     is_loop,
     is_trusted,
     unconditional,
@@ -80,15 +83,50 @@ def test_a_whole_request() -> None:
 
 
 MESSAGE = (
-    "cache-control pragma content-length content-type content-md5 content-encoding content-digest repr-digest"
-    " date range origin if-match if-none-match if-modified-since if-unmodified-since if-range"
-).split()
+    "cache-control pragma range if-match if-none-match if-modified-since if-unmodified-since if-range".split()
+)
+BODY = "content-length content-type content-md5 content-encoding content-digest repr-digest date".split()
 
 
 @pytest.mark.parametrize("name", MESSAGE)
 def test_what_the_message_needs_goes_along_unlisted(name: str) -> None:
     """CloudFront, Request and response behavior for custom origins."""
     assert sent_fields([(name, "1")]) == [(name, "1")]
+
+
+async def a_body() -> AsyncIterator[bytes]:
+    yield b""
+
+
+@pytest.mark.parametrize("name", BODY)
+def test_what_tells_of_a_body_goes_along_only_with_one(name: str) -> None:
+    """On a read it could poison an answer that is for everybody; stricter than CloudFront."""
+    assert sent_fields([(name, "1")]) == []
+    request = Request("POST", "/a", headers=Headers([(name, "1")]), body=a_body())
+    assert sent(request).headers.get(name) == "1"
+
+
+def test_origin_goes_along_on_writes_and_where_it_is_listed() -> None:
+    """CloudFront, Controlling origin requests: CORS-CustomOrigin lists it."""
+    assert sent_fields([("Origin", "https://a.test")]) == []
+    assert sent_fields([("Origin", "https://a.test")], method="POST") == [("Origin", "https://a.test")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (Request("GET", "/a", headers=Headers([("Via", "1.1 a"), ("Accept-Encoding", "gzip")])), True),
+        (Request("GET", "/a", headers=Headers([("If-None-Match", '"a"')])), True),
+        (Request("GET", "/a", headers=Headers([("Cookie", "a=1")])), False),
+        (Request("GET", "/a", headers=Headers([("X-Host", "evil")])), False),
+        (Request("GET", "/a", headers=Headers([("User-Agent", "x")])), False),
+        (Request("GET", "/a", "q=1"), False),
+        (Request("GET", "/a", host="evil.test"), False),
+    ],
+    ids=["ours", "a condition", "a cookie", "a field", "a user agent", "a query", "a host"],
+)
+def test_is_for_everybody(request_: Request, expected: bool) -> None:
+    assert is_for_everybody(request_) is expected
 
 
 @pytest.mark.parametrize("name", ["Accept", "Accept-Language", "Referer", "User-Agent", "X-Api-Key", "From"])

@@ -162,6 +162,7 @@ def test_what_is_kept_of_a_response() -> None:
         received_at=102.5,
         vary=("origin", "x-absent"),
         variant=("o", None),
+        is_for_everybody=False,
     )
 
 

@@ -62,6 +62,7 @@ async def house(
         rules: str = "[{}]",
         queue: str = "",
         cached: str = "[GET, HEAD]",
+        request_policy: str = "null",
         more: str = "",
     ) -> House:
         await s3.create_bucket(Bucket=bucket_name)
@@ -79,6 +80,7 @@ cache_policies:
 default_behavior:
   target_origin: media
   cache_policy: plain
+  origin_request_policy: {request_policy}
   allowed_methods: [GET, HEAD, OPTIONS]
   cached_methods: {cached}
 backfill: {{rules: {rules}, backoff_base: 10ms, attempts: 2, part_size: 5MiB, {queue}}}
