@@ -38,14 +38,19 @@ def validators(head: Head) -> tuple[tuple[str, str], ...]:
     return tuple(fields)
 
 
+def is_about(head: Head, not_modified: Head) -> bool:
+    """Whether a 304 can speak of the stored `head`: not if it bears another entity tag.  RFC 9111 §4.3.4."""
+    ours, theirs = head.headers.get("etag"), not_modified.headers.get("etag")
+    return ours is None or theirs is None or _opaque(ours) == _opaque(theirs)
+
+
 def freshened(head: Head, not_modified: Head) -> Head:
     """`head` with the fields of a 304 in place of its own.  RFC 9111 §4.3.4, §3.2.
 
     A 304 about another representation changes nothing. `Date` counts from now also where the 304
     has none (RFC 9110 §6.6.1).
     """
-    ours, theirs = head.headers.get("etag"), not_modified.headers.get("etag")
-    if ours is not None and theirs is not None and _opaque(ours) != _opaque(theirs):
+    if not is_about(head, not_modified):
         return head
     updates = not_modified.headers.end_to_end().without(_KEPT)
     return Head(head.status, head.headers.without({"age", "date"}).having(*updates))

@@ -15,6 +15,7 @@ from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored, may_store
+from edgeproxy.core.validation import is_about
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
@@ -86,7 +87,7 @@ class Fetcher:
             sent = replace(sent, headers=sent.headers.having(*flight.fetch.conditions))
         requested_at = self._clock.now()
         try:
-            reply = await self._targets[visit.behavior.target].fetch(sent)
+            reply = await self._asked(visit, sent, entry)
         except EdgeError as error:
             found = entry.stored if entry is not None else None
             verdict = on_error(error, visit.behavior.cache, found, self._clock.now())
@@ -102,6 +103,15 @@ class Fetcher:
         except BaseException:
             reply.close()
             raise
+
+    async def _asked(self, visit: Visit, sent: Request, entry: Entry | None) -> Reply:
+        """The origin's answer; once more without conditions if it is a 304 about something else than ours."""
+        target = self._targets[visit.behavior.target]
+        reply = await target.fetch(sent)
+        if reply.head.status == 304 and entry is not None and not is_about(entry.stored.head, reply.head):
+            reply.close()
+            reply = await target.fetch(unconditional(visit.sent))
+        return reply
 
     async def _receive(
         self,

@@ -180,3 +180,15 @@ async def test_bytes_that_slow_viewers_hold_are_counted(scripted: Starts, edge: 
         await asyncio.sleep(0.01)
     e.gateway.app.invalidate(["/*"])
     assert e.gateway.app.state()["cache"]["used_bytes"] == 0  # type: ignore[index]
+
+
+async def test_a_304_about_another_representation_is_asked_again(scripted: Starts, edge: Gateway) -> None:
+    async def confused(exchange: Exchange) -> None:
+        if exchange.field("if-none-match"):
+            await exchange.answer(304, etag='"new"', cache_control="max-age=60")
+        else:
+            await exchange.answer(200, b"%d" % len(origin.asked), etag='"old"', cache_control="max-age=0")
+
+    origin = await scripted(confused)
+    e = await edge(text(origin.url))
+    assert [(await e.get("/a"))[1] for _ in range(2)] == [b"1", b"3"]
