@@ -14,14 +14,15 @@ ROOT = Path(__file__).parent.parent.parent
 
 # A server, and a tool that is at work when the end comes; each is printed once the guard knows of it.
 RUN = """
-from tests.servers.workplace import Workplace, workplace
-class Telling(Workplace):
-    def _tell(self, word, process):
-        super()._tell(word, process)
-        print(process.pid, flush=True)
+from tests.servers.workplace import workplace
 with workplace("guarded") as place:
     print(place.folder, flush=True)
-    place.__class__ = Telling
+    tell = place._tell
+    def telling(word, process):
+        tell(word, process)
+        if word == "started":
+            print(process.pid, flush=True)
+    place._tell = telling
     place.start("sleep", "60")
     place.call("sleep", "61", within_s=60)
 """
