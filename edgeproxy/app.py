@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome
@@ -34,8 +35,11 @@ from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
 from edgeproxy.origins.wire import Patience, Wire
 from edgeproxy.record import Record, Tally
+from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
+from edgeproxy.store.folder import Folder
 from edgeproxy.store.memory import MemoryCache
+from edgeproxy.store.tiers import Tiers
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class Observers:
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
+    on_fault: list[Callable[[str], None]] = field(default_factory=list)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
@@ -54,6 +59,11 @@ class Observers:
         """An attempt of a job has ended."""
         for observer in self.on_job:
             observer(job, outcome)
+
+    def fault(self, line: str) -> None:
+        """Something of ours is out of order, though viewers are still served."""
+        for observer in self.on_fault:
+            observer(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class App:
         self,
         config: Config,
         gateway: Gateway,
-        cache: MemoryCache,
+        cache: Tiers,
         flights: Flights,
         worker: Worker,
         explainer: Explainer,
@@ -90,24 +100,33 @@ class App:
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
 
-    def explain(self, request: Request) -> Explanation:
+    async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
-        return self._explainer.explain(request, self.clock.now())
+        return await self._explainer.explain(request, self.clock.now())
 
-    def invalidate(self, paths: list[str]) -> int:
-        """Purge paths, prefixes and tags; gives how many keys were stored.  Raises `ValueError`."""
+    async def invalidate(self, paths: list[str]) -> int:
+        """Purge paths, prefixes and tags; gives how many keys were stored.
+
+        Raises `ValueError` for a path that is none, `DiskError` where it could not be done.
+        """
         wanted = [invalidation(path) for path in paths]
-        return sum(self.gateway.invalidate(one) for one in wanted)
+        return sum([await self.gateway.invalidate(one) for one in wanted])
+
+    async def stats(self) -> dict[str, object]:
+        """Counters and sizes, for the admin port."""
+        disk = self._cache.disk
+        return {**self.state(), **({"disk": await disk.state()} if disk is not None else {})}
 
     def state(self) -> dict[str, object]:
-        """Counters and sizes, for the admin port."""
+        """Counters and sizes, less those of the disk."""
+        memory = self._cache.memory
         return {
             "uptime_s": round(self.clock.elapsed() - self._started, 3),
             "requests": self.tally.fields(),
             "cache": {
-                "keys": len(self._cache),
-                "used_bytes": self._cache.used_bytes,
-                "max_bytes": self._cache.max_bytes,
+                "keys": len(memory),
+                "used_bytes": memory.used_bytes,
+                "max_bytes": memory.max_bytes,
                 "in_flight": len(self._flights),
             },
             "backfill": {
@@ -131,9 +150,17 @@ class App:
 
 @asynccontextmanager
 async def opened(
-    config: Config, *, observers: Observers | None = None, clock: Clock | None = None
+    config: Config,
+    *,
+    observers: Observers | None = None,
+    clock: Clock | None = None,
+    writer: int | None = None,
 ) -> AsyncIterator[App]:
-    """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace."""
+    """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
+
+    `writer` is the number of this process where several share the folder of the disk cache, which
+    somebody else has taken then.  Raises `DiskError`.
+    """
     clock = clock or SystemClock()
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
@@ -158,7 +185,8 @@ async def opened(
                 writers[name] = _writer(section, config)
                 await writers[name].open()
                 stack.push_async_callback(writers[name].close)
-        cache = MemoryCache(config.cache.memory, config.cache.max_object)
+        memory = MemoryCache(config.cache.memory, config.cache.max_object)
+        cache = Tiers(memory, await _disk(config, stack, clock, observers, writer))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
         secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
@@ -179,6 +207,29 @@ async def opened(
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
         yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+
+
+async def _disk(
+    config: Config, stack: AsyncExitStack, clock: Clock, observers: Observers, writer: int | None
+) -> DiskCache | None:
+    section = config.cache.disk
+    if section is None:
+        return None
+    folder = Folder(Path(section.folder))
+    if writer is None:
+        stack.callback(folder.release)
+        await asyncio.to_thread(folder.take, section.size)
+    disk = DiskCache(
+        folder,
+        section.size,
+        section.max_object,
+        writer=writer or 0,
+        now=clock.now,
+        on_fault=observers.fault,
+    )
+    stack.push_async_callback(disk.close)
+    await disk.open()
+    return disk
 
 
 def request_id() -> str:

@@ -38,13 +38,16 @@ def serve(path: Path) -> None:
     from edgeproxy.serve import run
     from edgeproxy.serve import serve as serving
     from edgeproxy.server.listener import ListenError
+    from edgeproxy.store.folder import DiskError
 
     log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
-    observers = Observers(on_record=[log.request], on_job=[log.job])
+    observers = Observers([log.request], [log.job], [lambda line: click.echo(line, err=True)])
     try:
         status = run(serving(config, observers, lambda line: click.echo(line, err=True)))
     except ListenError as error:
         _fail(str(error))
+    except DiskError as error:
+        _fail(f"{path}: cache.disk.folder: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -109,8 +112,9 @@ def _explained_offline(config: Config, asked: Any) -> Any:
     from edgeproxy.serve import run
 
     async def offline() -> Any:
-        async with opened(config) as app:
-            return app.explain(asked)
+        cache = config.cache.model_copy(update={"disk": None})
+        async with opened(config.model_copy(update={"cache": cache})) as app:
+            return await app.explain(asked)
 
     click.echo(
         f"no gateway answers on http://{config.admin.listen}: the cache is taken to be empty", err=True

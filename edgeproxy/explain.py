@@ -15,7 +15,7 @@ from edgeproxy.core.selection import FAILOVER_METHODS
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.store.flight import Flights
-from edgeproxy.store.memory import MemoryCache
+from edgeproxy.store.tiers import Found, Tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Explainer:
     def __init__(
         self,
         gateway: Gateway,
-        cache: MemoryCache,
+        cache: Tiers,
         flights: Flights,
         filler: Filler,
         targets: dict[str, Target],
@@ -59,7 +59,7 @@ class Explainer:
         self._filler = filler
         self._targets = targets
 
-    def explain(self, request: Request, now: float) -> Explanation:
+    async def explain(self, request: Request, now: float) -> Explanation:
         """What would happen to `request` at POSIX second `now`."""
         asked = ("request", f"{request.method} {request.target}")
         try:
@@ -71,7 +71,7 @@ class Explainer:
                 asked,
                 ("behavior", self._behavior(visit)),
                 ("cache key", str(visit.key)),
-                *self._lookup(visit, now),
+                *await self._lookup(visit, now),
                 ("backfill", self._backfill(visit)),
             )
         )
@@ -84,20 +84,27 @@ class Explainer:
         times = "caching is off" if ttl.is_off else f"min / default / max TTL {bounds}"
         return f'"{behavior.pattern.text}" -> {behavior.target}, cache policy {policy.name} ({times})'
 
-    def _lookup(self, visit: Visit, now: float) -> tuple[tuple[str, str], ...]:
+    async def _lookup(self, visit: Visit, now: float) -> tuple[tuple[str, str], ...]:
         bypass = visit.bypass
         if bypass is not None:
             status = Report(XCache.MISS, bypass.forward, bypass.reason).cache_status("edgeproxy")
             return (("cache", f"not asked ({bypass.reason}): {status}"), ("origins", self._origins(visit)))
+        entry: Found | None
         entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
+        where = "memory"
+        if entry is None and not has_variants:
+            entry, has_variants = await self._cache.find_below(visit.key, lambda: visit.sent.headers, None)
+            where = "disk"
         stored = entry.stored if entry is not None else None
         decision = on_lookup(stored, has_variants, visit.behavior.cache, now)
         match decision:
             case Serve(reason=None):
-                told = f"hit: {decision.age_s:.0f} s old, fresh for {decision.fresh_for_s:.0f} s more"
+                told = (
+                    f"hit in {where}: {decision.age_s:.0f} s old, fresh for {decision.fresh_for_s:.0f} s more"
+                )
                 return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
             case Serve(refresh=refresh):
-                told = f"hit, stale by {-decision.fresh_for_s:.0f} s ({decision.reason})"
+                told = f"hit in {where}, stale by {-decision.fresh_for_s:.0f} s ({decision.reason})"
                 meanwhile = "behind the viewer's back: " if refresh is not None else "none now; after that "
                 return (("cache", told), ("origins", meanwhile + self._origins(visit)))
             case Fetch():

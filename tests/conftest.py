@@ -6,7 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,24 +174,29 @@ class Edge:
             await closed(writer)
 
 
+@asynccontextmanager
+async def edge_of(text: str) -> AsyncIterator[Edge]:
+    """A gateway from YAML, until the context ends; ports and `debug_headers` are filled in."""
+    records: list[Record] = []
+    text = text.replace("server: {", "server: {listen: '127.0.0.1:0', debug_headers: true, ")
+    if "server:" not in text:
+        text += "\nserver: {listen: '127.0.0.1:0', debug_headers: true}"
+    config = parse(text + "\nadmin: {listen: '127.0.0.1:0'}", {})
+    async with (
+        running(config, Observers(on_record=[records.append])) as gateway,
+        aiohttp.ClientSession(
+            auto_decompress=False, skip_auto_headers=["Accept-Encoding", "Accept"]
+        ) as viewer,
+    ):
+        yield Edge(gateway, records, viewer)
+    assert [record.fault for record in records if record.reason == "internal"] == []
+
+
 @pytest.fixture
 async def edge() -> AsyncIterator[Callable[[str], Awaitable[Edge]]]:
-    """Starts gateways from YAML; ports and `debug_headers` are filled in."""
+    """Starts gateways from YAML, which run until the test ends."""
     async with AsyncExitStack() as stack:
-
-        async def start(text: str) -> Edge:
-            records: list[Record] = []
-            text = text.replace("server: {", "server: {listen: '127.0.0.1:0', debug_headers: true, ")
-            if "server:" not in text:
-                text += "\nserver: {listen: '127.0.0.1:0', debug_headers: true}"
-            config = parse(text + "\nadmin: {listen: '127.0.0.1:0'}", {})
-            gateway = await stack.enter_async_context(running(config, Observers(on_record=[records.append])))
-            viewer = await stack.enter_async_context(
-                aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding", "Accept"])
-            )
-            return Edge(gateway, records, viewer)
-
-        yield start
+        yield lambda text: stack.enter_async_context(edge_of(text))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from yarl import URL
 
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explanation
+from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
 
@@ -22,16 +23,16 @@ _OPEN = frozenset({"/healthz", "/readyz"})
 class Operated(Protocol):
     """What can be asked of a running gateway."""
 
-    def state(self) -> dict[str, object]:
+    async def stats(self) -> dict[str, object]:
         """Counters and sizes."""
         ...
 
-    def explain(self, request: Request) -> Explanation:
+    async def explain(self, request: Request) -> Explanation:
         """What would happen to a request."""
         ...
 
-    def invalidate(self, paths: list[str]) -> int:
-        """Purge; gives how many keys were stored.  Raises `ValueError`."""
+    async def invalidate(self, paths: list[str]) -> int:
+        """Purge; gives how many keys were stored.  Raises `ValueError` and `DiskError`."""
         ...
 
 
@@ -47,7 +48,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         return web.json_response({"status": status}, status=200 if reason is None else 503)
 
     async def stats(_: web.Request) -> web.Response:
-        return web.json_response(app.state())
+        return web.json_response(await app.stats())
 
     async def explain(request: web.Request) -> web.Response:
         try:
@@ -58,7 +59,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             )
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"steps": app.explain(asked).steps})
+        return web.json_response({"steps": (await app.explain(asked)).steps})
 
     async def purge(request: web.Request) -> web.Response:
         # A page on the web can send a form to this port, but not JSON.
@@ -66,9 +67,11 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             return web.json_response({"error": "body: want application/json"}, status=415)
         try:
             paths = _paths(await request.json())
-            return web.json_response({"purged": app.invalidate(paths)})
+            return web.json_response({"purged": await app.invalidate(paths)})
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
+        except DiskError as error:
+            return web.json_response({"error": f"not purged: {error}"}, status=500)
 
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)

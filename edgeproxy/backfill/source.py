@@ -6,8 +6,9 @@ from edgeproxy.backfill.job import Job
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.storing import Stored
 from edgeproxy.origins.base import Origin, Reply, whole_body
+from edgeproxy.store.blob import Blob
 from edgeproxy.store.flight import Flights, Shared
-from edgeproxy.store.memory import MemoryCache
+from edgeproxy.store.tiers import Found, Tiers
 
 _WHOLE_AND_PLAIN = Headers([("Accept-Encoding", "identity")])
 
@@ -18,7 +19,7 @@ class Source:
     def __init__(
         self,
         secondaries: Mapping[str, Origin],
-        cache: MemoryCache,
+        cache: Tiers,
         flights: Flights,
         now: Callable[[], float],
     ) -> None:
@@ -29,7 +30,7 @@ class Source:
 
     async def open(self, job: Job) -> Reply:
         """The object of `job`, to be closed by the caller.  Raises `OriginError`."""
-        return await self._flying(job) or self._stored(job) or await self._fetched(job)
+        return await self._flying(job) or await self._stored(job) or await self._fetched(job)
 
     async def _flying(self, job: Job) -> Reply | None:
         """The bytes as they come in, if it is certain that they will all be kept."""
@@ -45,13 +46,18 @@ class Source:
             return Reply(landing.stored.head, reader, close=reader.close)
         return None
 
-    def _stored(self, job: Job) -> Reply | None:
+    async def _stored(self, job: Job) -> Reply | None:
         """The cache's copy: whole and verified, or it would not be there."""
+        entry: Found | None
         entry, _ = self._cache.find(job.cache_key, Headers)
+        if entry is None:
+            entry, _ = await self._cache.find_below(job.cache_key, Headers, None)
         if entry is None or not _is_fit(entry.stored) or entry.stored.fresh_for(self._now()) <= 0:
             return None
         length = ("Content-Length", str(len(entry.body)))
         head = Head(entry.stored.head.status, entry.stored.head.headers.having(length))
+        if isinstance(entry.body, Blob):
+            return Reply(head, entry.body.part(0, len(entry.body) - 1))
         return Reply(head, whole_body(entry.body))
 
     async def _fetched(self, job: Job) -> Reply:

@@ -177,13 +177,47 @@ class Admin(Section):
     """Bearer token for everything but `/healthz` and `/readyz`."""
 
 
+class Disk(Section):
+    """The cache on disk, below memory: it outlives the process."""
+
+    folder: Annotated[str, Text(r"[^\0]+", "a folder", "folder")]
+    """Where it is kept; made if it is not there. One edgeproxy at a time may use it."""
+    size: Bytes = 10 * 2**30
+    """Bytes that it may take, the transfers that fill it included."""
+    max_object: Bytes = Field(default_factory=lambda disk: min(50 * 10**9, disk["size"] // 2))
+    """Largest body that is stored, at most half of `size`."""
+
+    @field_validator("size")
+    @classmethod
+    def _is_of_use(cls, value: int) -> int:
+        if value < 2**20:
+            raise ValueError("1MiB or more")
+        return value
+
+    @field_validator("max_object")
+    @classmethod
+    def _fits(cls, value: int, info: ValidationInfo) -> int:
+        size = info.data.get("size")
+        if size is not None and value > size // 2:
+            raise ValueError(f"at most half of size, which is {size_text(size // 2)}")
+        return value
+
+
+def _max_in_memory(cache: dict[str, Any]) -> int:
+    has_disk = cache.get("disk") is not None
+    return min((1 if has_disk else 32) * 2**20, int(cache["memory"]))
+
+
 class Cache(Section):
-    """The cache in memory."""
+    """What is stored of answers: in memory, and below it on disk."""
 
     memory: Bytes = 256 * 2**20
     """Bytes that stored responses may take, the transfers that fill it included; 0 = no cache."""
-    max_object: Bytes = Field(default_factory=lambda cache: min(32 * 2**20, cache["memory"]))
-    """Largest body that is stored, at most `memory`; larger ones stream through."""
+    disk: Disk | None = None
+    """A second tier for what shall outlive the process, or is too large for memory."""
+    max_object: Bytes = Field(default_factory=_max_in_memory)
+    """Largest body that is stored in memory, at most `memory`; larger ones go to disk, or stream through.
+    Where there is a disk and nothing is given, 1MiB."""
 
     @field_validator("max_object")
     @classmethod
@@ -192,6 +226,12 @@ class Cache(Section):
         if 0 < memory < value:
             raise ValueError(f"at most memory, which is {size_text(memory)}")
         return value
+
+    @model_validator(mode="after")
+    def _has_a_way_to_disk(self) -> Self:
+        if self.disk is not None and self.memory < 16 * 2**20:
+            raise refused("memory", "16MiB or more, for what goes to disk passes through it")
+        return self
 
 
 class Log(Section):

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     NO_ROOM = "no-room"
     LENGTH_UNKNOWN = "length-unknown"
+    DISK_FAILED = "disk-failed"
 
     # A stored response cannot be used as it is.
     STALE = "stale"
@@ -72,4 +73,5 @@ class Reason(StrEnum):
 
     # Something of ours broke.
     INTERNAL = "internal"
+    DISK_DAMAGED = "disk-damaged"
     VIEWER_LEFT = "viewer-left"

@@ -16,8 +16,9 @@ from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
 from edgeproxy.record import Record
-from edgeproxy.store.memory import Entry
+from edgeproxy.store.blob import Blob
 from edgeproxy.store.spool import Reader
+from edgeproxy.store.tiers import Found
 
 
 def _nothing() -> None:
@@ -34,8 +35,8 @@ class Answer:
     close: Callable[[], None] = field(default=_nothing, repr=False)
 
 
-def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
-    """From memory: the whole, a part of it, or "you have it already"."""
+def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
+    """From the cache: the whole, a part of it, or "you have it already"."""
     head, body, headers = entry.stored.head, entry.body, visit.request.headers
     method = visit.request.method
     if method in ("GET", "HEAD") and is_not_modified(headers, head):
@@ -49,16 +50,21 @@ def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
     match part:
         case Slice():
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
-            return _answer(
-                visit, Head(206, head.headers.having(*fields)), body[part.first : part.last + 1], report
-            )
+            return _answer(visit, Head(206, head.headers.having(*fields)), _part(body, part), report)
         case Unsatisfiable():
             fields = (("Content-Range", str(part)), ("Content-Length", "0"))
             return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
         case None:
-            return _answer(visit, Head(head.status, head.headers.having(length)), body, report)
+            whole = _part(body, Slice(0, len(body) - 1, len(body)))
+            return _answer(visit, Head(head.status, head.headers.having(length)), whole, report)
         case _:
             assert_never(part)
+
+
+def _part(body: bytes | Blob, part: Slice) -> bytes | AsyncIterator[bytes]:
+    if isinstance(body, Blob):
+        return body.part(part.first, part.last)
+    return body if part.size == len(body) else body[part.first : part.last + 1]
 
 
 def from_reader(visit: Visit, stored: Stored, reader: Reader, report: Report) -> Answer:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
@@ -11,15 +10,18 @@ from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error
 from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
+from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import Stored, may_store
+from edgeproxy.core.storing import may_store
 from edgeproxy.core.validation import is_about
+from edgeproxy.gateway.intake import Intake
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
-from edgeproxy.store.memory import Entry, MemoryCache
+from edgeproxy.store.folder import DiskError
+from edgeproxy.store.tiers import Found, Tiers
 
 
 class Fetcher:
@@ -28,7 +30,7 @@ class Fetcher:
     def __init__(
         self,
         targets: Mapping[str, Origin],
-        cache: MemoryCache,
+        cache: Tiers,
         flights: Flights,
         filler: Filler,
         clock: Clock,
@@ -36,6 +38,7 @@ class Fetcher:
         self._targets = targets
         self._cache = cache
         self._flights = flights
+        self._intake = Intake(cache, flights)
         self._filler = filler
         self._clock = clock
 
@@ -45,15 +48,26 @@ class Fetcher:
         reply = await self._targets[target].fetch(visit.sent)
         visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
         for invalidation in by_unsafe_method(visit.request, reply.head.status, reply.head.headers):
-            self.invalidate(invalidation)
+            try:
+                await self.invalidate(invalidation)
+            except DiskError as error:
+                # What was asked for is done; only the operator can do something about the rest.
+                visit.record.fault = f"the disk cache was not invalidated: {error}"
         return reply
 
-    def invalidate(self, invalidation: Invalidation) -> int:
-        """Nothing that is covered is served again, nor what is on its way; gives the number of keys."""
-        self._flights.invalidate(invalidation)
-        return self._cache.invalidate(invalidation)
+    async def invalidate(self, invalidation: Invalidation) -> int:
+        """Nothing that is covered is served again, nor what is on its way; gives the number of keys.
 
-    def flight(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> tuple[Flight, bool]:
+        Raises `DiskError`.
+        """
+        self._flights.invalidate(invalidation)
+        return await self._cache.invalidate(invalidation)
+
+    def is_under_way(self, key: CacheKey) -> bool:
+        """Whether there is a flight that a request with this key would join."""
+        return self._flights.find(key) is not None
+
+    def flight(self, visit: Visit, fetch: Fetch, entry: Found | None) -> tuple[Flight, bool]:
         """The flight for this key, and whether it was started for this visit."""
         flight = self._flights.find(visit.key)
         if flight is not None:
@@ -74,13 +88,13 @@ class Fetcher:
         if may_store(visit.sent, whole, visit.behavior.cache, self._clock.now()) is None:
             self.refresh(visit, fetch, None)
 
-    def refresh(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> None:
+    def refresh(self, visit: Visit, fetch: Fetch, entry: Found | None) -> None:
         """Fetch or validate behind the viewer's back, unless that is under way."""
         if self._flights.find(visit.key) is None:
             flight = Flight(fetch, has_leader=False)
             self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
 
-    async def _fly(self, visit: Visit, flight: Flight, entry: Entry | None) -> None:
+    async def _fly(self, visit: Visit, flight: Flight, entry: Found | None) -> None:
         """Ask, and see to it that all who wait hear how it went."""
         sent = unconditional(visit.sent)
         if flight.fetch.conditions:
@@ -94,7 +108,7 @@ class Fetcher:
             if entry is not None and isinstance(verdict, Excuse):
                 trail = error.trail if isinstance(error, OriginError) else ()
                 entry = replace(entry, stored=verdict.stored)
-                self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
+                await self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
             else:
                 flight.land(Failed(error))
             return
@@ -104,7 +118,7 @@ class Fetcher:
             reply.close()
             raise
 
-    async def _asked(self, visit: Visit, sent: Request, entry: Entry | None) -> Reply:
+    async def _asked(self, visit: Visit, sent: Request, entry: Found | None) -> Reply:
         """The origin's answer; once more without conditions if it is a 304 about something else than ours."""
         target = self._targets[visit.behavior.target]
         reply = await target.fetch(sent)
@@ -117,7 +131,7 @@ class Fetcher:
         self,
         visit: Visit,
         flight: Flight,
-        entry: Entry | None,
+        entry: Found | None,
         sent: Request,
         reply: Reply,
         requested_at: float,
@@ -134,79 +148,32 @@ class Fetcher:
                 reply.close()
                 reason = verdict.reason if isinstance(verdict, Excuse) else None
                 entry = replace(entry, stored=verdict.stored)
-                self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
+                await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
-                unkept = self._reserve(reply)
-                if unkept is not None:
-                    self._hand_over(visit, flight, reply, unkept)
+                room = await self._intake.room(visit.key, reply, verdict.stored)
+                if isinstance(room, Reason):
+                    self._hand_over(visit, flight, reply, room)
                     return
                 flight.land(Shared(verdict.stored, reply.trail))
-                await self._take_in(visit, flight, reply, verdict.stored)
+                await self._intake.take_in(visit.key, flight, reply, verdict.stored, room)
                 reply.close()
             case Pass():
                 if status < 400 or status in (404, 410):
                     # It may not be stored, but what is stored is no longer the answer either.
-                    self._cache.discard(visit.key)
+                    await self._cache.discard(visit.key)
                 self._hand_over(visit, flight, reply, verdict.reason)
             case _:
                 assert_never(verdict)
 
-    def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
+    async def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
         """What is stored goes on to be served, under its new head."""
         if not flight.is_invalid:
-            self._cache.store(visit.key, landing.entry)
+            self._cache.keep(visit.key, landing.entry)
         flight.land(landing)
-
-    def _reserve(self, reply: Reply) -> Reason | None:
-        """Set the body's room aside; else why it cannot be kept."""
-        length = reply.head.length
-        if not reply.is_delimited:
-            return Reason.LENGTH_UNKNOWN
-        if length is not None and length > self._cache.max_object_bytes:
-            return Reason.TOO_LARGE
-        return None if self._cache.reserve(length or 0) else Reason.NO_ROOM
+        if not flight.is_invalid:
+            await self._cache.refresh_below(visit.key, landing.entry.stored)
 
     def _hand_over(self, visit: Visit, flight: Flight, reply: Reply, reason: Reason) -> None:
         """The reply is for the one who asked first; others may start anew at once."""
         self._flights.withdraw(visit.key, flight)
         flight.land(Unshared(reply, reason))
-
-    async def _take_in(self, visit: Visit, flight: Flight, reply: Reply, stored: Stored) -> None:
-        """Read the body into the spool, and into the cache once it is whole.
-
-        A body of unknown length that outgrows its room goes on to those who read it, and is not kept.
-        """
-        spool = flight.spool
-        reserved = reply.head.length or 0
-        size = 0
-        try:
-            async for chunk in reply.body:
-                size += len(chunk)
-                if spool.keeps and size > reserved:
-                    more = self._more_room(size, reserved)
-                    reserved += more
-                    if not more:
-                        self._flights.withdraw(visit.key, flight)
-                        spool.let_go()
-                spool.feed(chunk)
-                await spool.has_room()
-                if not spool.keeps and not spool.has_readers:
-                    return
-        except EdgeError as error:
-            spool.fail(error)
-            return
-        finally:
-            # Slow viewers hold the bytes for longer than the origin took to send them.
-            spool.when_left(partial(self._cache.release, reserved))
-        if reply.head.length not in (None, size):
-            spool.fail(OriginError(Reason.ORIGIN_CUT, "the body is not as long as its Content-Length says"))
-            return
-        if spool.keeps and not flight.is_invalid:
-            self._cache.store(visit.key, Entry(stored, spool.whole()))
-        spool.end()
-
-    def _more_room(self, size: int, reserved: int) -> int:
-        """Bytes newly reserved for a body that has grown to `size`; 0 if there are none to be had."""
-        limit = self._cache.max_object_bytes
-        more = max(size, min(2 * reserved, limit)) - reserved
-        return more if size <= limit and self._cache.reserve(more) else 0

@@ -10,7 +10,7 @@ from typing import assert_never
 from edgeproxy.clock import Clock
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
-from edgeproxy.core.decision import Fetch, Serve, on_lookup
+from edgeproxy.core.decision import Fetch, Lookup, Serve, on_lookup
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
@@ -22,7 +22,7 @@ from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
 from edgeproxy.store.flight import Failed, Refreshed, Shared, Unshared
-from edgeproxy.store.memory import Entry, MemoryCache
+from edgeproxy.store.tiers import Found, Tiers
 
 
 class Gateway:
@@ -32,7 +32,7 @@ class Gateway:
         self,
         front: Front,
         behaviors: tuple[Behavior, ...],
-        cache: MemoryCache,
+        cache: Tiers,
         fetcher: Fetcher,
         clock: Clock,
         new_id: Callable[[], str],
@@ -71,9 +71,9 @@ class Gateway:
         """The visit of a request that is let in.  Raises `RequestError`."""
         return admitted(request, self._behaviors, self._front, record)
 
-    def invalidate(self, invalidation: Invalidation) -> int:
-        """Serve nothing that is covered any more; gives how many keys that were."""
-        return self._fetcher.invalidate(invalidation)
+    async def invalidate(self, invalidation: Invalidation) -> int:
+        """Serve nothing that is covered any more; gives how many keys that were.  Raises `DiskError`."""
+        return await self._fetcher.invalidate(invalidation)
 
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""
@@ -84,9 +84,7 @@ class Gateway:
         return from_reply(visit, await self._fetcher.straight(visit), fetch, fetch.reason)
 
     async def _through_cache(self, visit: Visit) -> Answer:
-        entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
-        stored = entry.stored if entry is not None else None
-        decision = on_lookup(stored, has_variants, visit.behavior.cache, self._clock.now())
+        decision, entry = await self._looked_up(visit)
         match decision:
             case Serve():
                 assert entry is not None
@@ -108,7 +106,21 @@ class Gateway:
             case _:
                 assert_never(decision)
 
-    async def _together(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> Answer:
+    async def _looked_up(self, visit: Visit) -> tuple[Lookup, Found | None]:
+        """What memory has, or else the disk, and what is to be done with it."""
+        entry: Found | None
+        entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
+        stored = entry.stored if entry is not None else None
+        decision = on_lookup(stored, has_variants, visit.behavior.cache, self._clock.now())
+        if isinstance(decision, Serve) or self._cache.disk is None or self._fetcher.is_under_way(visit.key):
+            return decision, entry
+        below, has_more = await self._cache.find_below(visit.key, lambda: visit.sent.headers, stored)
+        if below is not None:
+            entry, stored = below, below.stored
+        now = self._clock.now()
+        return on_lookup(stored, has_variants or has_more, visit.behavior.cache, now), entry
+
+    async def _together(self, visit: Visit, fetch: Fetch, entry: Found | None) -> Answer:
         """Join the fetch that is under way for this key, or start it."""
         flight, is_leader = self._fetcher.flight(visit, fetch, entry)
         landing = await (flight.leaders_landing() if is_leader else flight.landing())

@@ -13,8 +13,8 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored
 from edgeproxy.origins.base import Reply
-from edgeproxy.store.memory import Entry
 from edgeproxy.store.spool import Spool
+from edgeproxy.store.tiers import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Shared:
 class Refreshed:
     """What was stored still holds; or, with a `reason`, has to do although it is stale."""
 
-    entry: Entry
+    entry: Found
     trail: tuple[Attempt, ...]
     fwd_status: int
     reason: Reason | None = None

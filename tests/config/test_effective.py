@@ -36,6 +36,7 @@ admin:
   token: '***'
 cache:
   memory: 1GiB
+  disk: null
   max_object: 32MiB
 log:
   format: text

@@ -36,13 +36,17 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path, text: str) -> AsyncIterator[Served]:
-    """Serve the configuration `text` until the context ends; killed then if it still runs."""
+async def served(folder: Path, text: str, *, before: str = "") -> AsyncIterator[Served]:
+    """Serve the configuration `text` until the context ends; killed then if it still runs.
+
+    `before` is what a shell does first, such as setting a limit.
+    """
     path = folder / "config.yaml"
     if "server:" not in text:
         text += "\nserver: {listen: '127.0.0.1:0'}"
     path.write_text(text + "\nadmin: {listen: '127.0.0.1:0'}")
     process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'{before}\nexec "$@"', "sh"),
         *(sys.executable, "-m", "edgeproxy", "serve", "--config", str(path)),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -178,7 +178,7 @@ async def test_bytes_that_slow_viewers_hold_are_counted(scripted: Starts, edge: 
     assert 48 * 2**20 <= held <= 64 * 2**20, "what is held is counted, and within the bound"
     while e.gateway.listener.active:
         await asyncio.sleep(0.01)
-    e.gateway.app.invalidate(["/*"])
+    await e.gateway.app.invalidate(["/*"])
     assert e.gateway.app.state()["cache"]["used_bytes"] == 0  # type: ignore[index]
 
 

@@ -110,7 +110,7 @@ default_behavior: {{target_origin: site, cache_policy: plain}}
             await asyncio.sleep(0.01)
             key = dice.randrange(keys)
             versions[key] += 1
-            e.gateway.app.invalidate([f"/{key}"])
+            await e.gateway.app.invalidate([f"/{key}"])
 
     disturbing = asyncio.ensure_future(disturb())
     await asyncio.gather(*(view(number) for number in range(viewers)))
@@ -122,7 +122,7 @@ default_behavior: {{target_origin: site, cache_policy: plain}}
     assert wrong == []
     assert whole > viewers * requests / 2
     assert state["used_bytes"] <= 8 * KIB * KIB  # type: ignore[index]
-    e.gateway.app.invalidate(["/*"])
+    await e.gateway.app.invalidate(["/*"])
     assert e.gateway.app.state()["cache"] == {
         "keys": 0,
         "used_bytes": 0,

@@ -1,0 +1,377 @@
+"""What lies in the disk cache: one SQLite file, shared by all processes of one machine.
+
+Every method waits for the disk and is called in a thread. A file in the folder counts for nothing
+without its row here: a row is written before its file is begun, as one that is still being written, and
+made whole in one transaction when the file is. So the bytes of files under way count toward the bound,
+and what a killed process left behind is known.
+"""
+
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
+from edgeproxy.core.key import CacheKey
+from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.storing import Stored
+
+_BUSY_S = 10.0
+"""How long a process waits for the others' transactions, each of which takes well under a millisecond."""
+_MAX_VARIANTS = 16
+_AT_ONCE = 64
+"""Entries that are looked at together when room is made."""
+
+_SCHEMA = """
+CREATE TABLE entry (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: it names the file
+  key     TEXT NOT NULL,
+  path    BLOB NOT NULL,
+  variant TEXT NOT NULL,
+  stored  TEXT NOT NULL,
+  length  INTEGER NOT NULL,                   -- of the body
+  bytes   INTEGER NOT NULL,                   -- that it takes on disk
+  used_at REAL NOT NULL,
+  writer  INTEGER                             -- the process that is writing it; NULL when it is whole
+);
+CREATE INDEX entry_by_key ON entry (key);
+CREATE INDEX entry_by_path ON entry (path);
+CREATE INDEX entry_by_use ON entry (used_at);
+CREATE INDEX entry_by_writer ON entry (writer) WHERE writer IS NOT NULL;
+CREATE TABLE tag (
+  tag   TEXT NOT NULL,
+  entry INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE,
+  PRIMARY KEY (tag, entry)
+) WITHOUT ROWID;
+CREATE INDEX tag_by_entry ON tag (entry);
+CREATE TABLE total (entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO total VALUES (0, 0);
+CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
+  UPDATE total SET entries = entries + 1, bytes = bytes + NEW.bytes;
+END;
+CREATE TRIGGER entry_changed AFTER UPDATE OF bytes ON entry BEGIN
+  UPDATE total SET bytes = bytes + NEW.bytes - OLD.bytes;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
+  UPDATE total SET entries = entries - 1, bytes = bytes - OLD.bytes;
+END;
+"""
+# What is stored depends on these: with another version of either the cache starts empty.
+_VERSION = zlib.crc32(
+    repr((_SCHEMA, [f.name for f in fields(Stored)], [f.name for f in fields(CacheKey)])).encode()
+)
+
+
+class CatalogError(Exception):
+    """SQLite could not do what was asked; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A whole entry."""
+
+    number: int
+    stored: Stored
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What there is, transfers under way included."""
+
+    entries: int
+    bytes: int
+
+
+class Catalog:
+    """Entries by key, path, tag and last use; at most `max_bytes` of them. Gives ids of files to be deleted.
+
+    A connection for each thread that asks.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode = WAL")
+            # No transaction is lost when the process is killed; when the machine is, some of the last
+            # may be, but never by halves. It is a cache.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+            self._local.db = db
+            self._connections.append(db)
+        return db
+
+    @contextmanager
+    def _asking(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._db
+        except sqlite3.Error as error:
+            raise CatalogError(str(error)) from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        with self._asking() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def prepare(self) -> None:
+        """Make the tables, anew if they are another version's.  Raises `CatalogError`."""
+        with self._asking() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] == _signed(_VERSION):
+                if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                    raise CatalogError("the catalogue is damaged")
+                return
+            tables = db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+            db.execute("PRAGMA foreign_keys = OFF")
+            for (name,) in tables.fetchall():
+                db.execute(f'DROP TABLE "{name}"')
+            db.execute("PRAGMA foreign_keys = ON")
+            db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA user_version = {_signed(_VERSION)}")
+
+    def find(self, key: CacheKey) -> list[Row]:
+        """All variants under `key` that are whole, the newest first."""
+        with self._asking() as db:
+            rows = db.execute(
+                "SELECT id, stored, length FROM entry WHERE key = ? AND writer IS NULL ORDER BY id DESC",
+                (_key_text(key),),
+            )
+            return [Row(number, _stored(text), length) for number, text, length in rows]
+
+    def reserve(
+        self, key: CacheKey, stored: Stored, size: int, writer: int, now: float
+    ) -> tuple[int | None, list[int]]:
+        """A row for an entry that `writer` is about to write, of `size` bytes on disk.
+
+        Gives its id, None if there is no room for it, and the ids of those that had to go.
+        """
+        with self._changing() as db:
+            gone = self._make_room(db, size)
+            if gone is None:
+                return None, []
+            number = db.execute(
+                "INSERT INTO entry (key, path, variant, stored, length, bytes, used_at, writer)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+                (
+                    _key_text(key),
+                    _bytes(key.path),
+                    _variant_text(stored),
+                    _stored_text(stored),
+                    size,
+                    now,
+                    writer,
+                ),
+            ).lastrowid
+            tags = ((tag, number) for tag in cache_tags(stored.head))
+            db.executemany("INSERT INTO tag VALUES (?, ?)", tags)
+            return number, gone
+
+    def grow(self, number: int, size: int) -> tuple[bool, list[int]]:
+        """More room for one that is being written; gives whether it could be had, and who had to go."""
+        with self._changing() as db:
+            (before,) = db.execute("SELECT bytes FROM entry WHERE id = ?", (number,)).fetchone() or (None,)
+            if before is None:
+                return False, []
+            gone = self._make_room(db, size - before)
+            if gone is None:
+                return False, []
+            db.execute("UPDATE entry SET bytes = ? WHERE id = ?", (size, number))
+            return True, gone
+
+    def finish(self, number: int, length: int, size: int) -> list[int]:
+        """Its file is whole: from now on it is found, in place of those it replaces, whose ids it gives.
+
+        RFC 9111 §4.1: where the origin varies on other fields than before, what is known of older
+        ones is no guide.
+        """
+        with self._changing() as db:
+            found = db.execute("SELECT key, variant FROM entry WHERE id = ?", (number,)).fetchone()
+            if found is None:  # invalidated meanwhile
+                return [number]
+            key, variant = found
+            others = db.execute(
+                "SELECT id, variant FROM entry WHERE key = ? AND writer IS NULL ORDER BY id DESC", (key,)
+            ).fetchall()
+            names = json.loads(variant)[0]
+            gone = [
+                other
+                for place, (other, its_variant) in enumerate(others)
+                if its_variant == variant
+                or not names
+                or json.loads(its_variant)[0] != names
+                or place >= _MAX_VARIANTS - 1
+            ]
+            _delete(db, gone)
+            db.execute(
+                "UPDATE entry SET writer = NULL, length = ?, bytes = ? WHERE id = ?", (length, size, number)
+            )
+            return gone
+
+    def refresh(self, key: CacheKey, stored: Stored) -> None:
+        """Keep the body of this variant under a new head.  RFC 9111 §4.3.4."""
+        with self._changing() as db:
+            db.execute(
+                "UPDATE entry SET stored = ? WHERE key = ? AND variant = ? AND writer IS NULL",
+                (_stored_text(stored), _key_text(key), _variant_text(stored)),
+            )
+
+    def touch(self, uses: Iterable[tuple[int, float]]) -> None:
+        """Note when entries were used last."""
+        with self._changing() as db:
+            db.executemany("UPDATE entry SET used_at = max(used_at, ?2) WHERE id = ?1", uses)
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Forget these."""
+        with self._changing() as db:
+            _delete(db, ids)
+
+    def discard(self, key: CacheKey) -> list[int]:
+        """Forget every variant of `key`; gives the ids."""
+        with self._changing() as db:
+            return [
+                number
+                for (number,) in db.execute("DELETE FROM entry WHERE key = ? RETURNING id", (_key_text(key),))
+            ]
+
+    def invalidate(self, invalidation: Invalidation) -> tuple[int, list[int]]:
+        """Forget what is covered, also what is being written; gives how many keys and which ids."""
+        with self._changing() as db:
+            rows = db.execute(*_candidates(invalidation))
+            covered = [(number, key) for number, key, stored in rows if _covers(invalidation, key, stored)]
+            _delete(db, (number for number, _ in covered))
+        return len({key for _, key in covered}), [number for number, _ in covered]
+
+    def unfinished(self, writer: int | None = None) -> list[int]:
+        """Forget what `writer`, or whoever it was, was writing when it was killed; gives the ids."""
+        with self._changing() as db:
+            rows = db.execute(
+                "DELETE FROM entry WHERE writer IS NOT NULL AND (?1 IS NULL OR writer = ?1) RETURNING id",
+                (writer,),
+            )
+            return [number for (number,) in rows]
+
+    def shrink(self) -> list[int]:
+        """Come down to `max_bytes`, which may be less than it was; gives the ids of those that went."""
+        with self._changing() as db:
+            return self._make_room(db, 0) or []
+
+    def ids(self) -> set[int]:
+        """All there are."""
+        with self._asking() as db:
+            return {number for (number,) in db.execute("SELECT id FROM entry")}
+
+    def total(self) -> Total:
+        """How many, and how large together."""
+        with self._asking() as db:
+            return Total(*db.execute("SELECT entries, bytes FROM total").fetchone())
+
+    def close(self) -> None:
+        """Close every connection; nobody may ask any more."""
+        for db in self._connections:
+            db.close()
+        self._connections.clear()
+
+    def _make_room(self, db: sqlite3.Connection, size: int) -> list[int] | None:
+        """Let the least recently used go until `size` bytes more fit; None if they never will."""
+        gone: list[int] = []
+        (taken,) = db.execute("SELECT bytes FROM total").fetchone()
+        while taken + size > self._max_bytes:
+            rows = db.execute(
+                "SELECT id, bytes FROM entry WHERE writer IS NULL ORDER BY used_at LIMIT ?", (_AT_ONCE,)
+            ).fetchall()
+            if not rows:
+                # Only transfers under way are left: undo, for nothing would be won.
+                db.execute("ROLLBACK")
+                db.execute("BEGIN IMMEDIATE")
+                return None
+            for number, its_bytes in rows:
+                if taken + size <= self._max_bytes:
+                    break
+                _delete(db, (number,))
+                gone.append(number)
+                taken -= its_bytes
+        return gone
+
+    def __repr__(self) -> str:
+        return f"Catalog({self._path.name}, at most {self._max_bytes} bytes)"
+
+
+def _delete(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+    db.executemany("DELETE FROM entry WHERE id = ?", ((number,) for number in ids))
+
+
+def _candidates(invalidation: Invalidation) -> tuple[str, tuple[str | bytes, ...]]:
+    """The query for all that may be covered."""
+    path = _bytes(invalidation.text.partition("?")[0])
+    match invalidation.reach:
+        case Reach.EXACT | Reach.PATH:
+            return "SELECT id, key, stored FROM entry WHERE path = ?", (path,)
+        case Reach.PREFIX:
+            query = "SELECT id, key, stored FROM entry WHERE path >= ? AND path < ?"
+            return query, (path, path + b"\xff")
+        case Reach.TAG:
+            query = "SELECT id, key, stored FROM entry JOIN tag ON entry = id WHERE tag = ?"
+            return query, (invalidation.text,)
+
+
+def _covers(invalidation: Invalidation, key: str, stored: str) -> bool:
+    tags = cache_tags(_stored(stored).head) if invalidation.reach is Reach.TAG else frozenset[str]()
+    return invalidation.covers(_key(key), tags)
+
+
+def _signed(version: int) -> int:
+    return version - 2**32 if version >= 2**31 else version
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _key_text(key: CacheKey) -> str:
+    return json.dumps([getattr(key, field.name) for field in fields(CacheKey)])
+
+
+def _key(text: str) -> CacheKey:
+    values: list[Any] = json.loads(text)
+    return CacheKey(*map(_frozen, values))
+
+
+def _variant_text(stored: Stored) -> str:
+    return json.dumps([stored.vary, stored.variant])
+
+
+def _stored_text(stored: Stored) -> str:
+    values = {f.name: getattr(stored, f.name) for f in fields(Stored) if f.name != "head"}
+    return json.dumps({"status": stored.head.status, "fields": stored.head.headers.pairs, **values})
+
+
+def _stored(text: str) -> Stored:
+    values: dict[str, Any] = json.loads(text)
+    head = Head(values.pop("status"), Headers(_frozen(values.pop("fields"))))
+    return Stored(head, **{name: _frozen(value) for name, value in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """With tuples for the lists of JSON."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
