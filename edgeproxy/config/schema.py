@@ -408,6 +408,8 @@ class CachePolicySection(Section):
     """Whether gzip answers are kept apart for viewers that accept them."""
     brotli: Bool = False
     """Whether brotli answers are kept apart for viewers that accept them."""
+    targeted_cache_control: Bool = False
+    """Whether `CDN-Cache-Control` (RFC 9213) stands for `Cache-Control` and `Expires`; CloudFront: no."""
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
@@ -433,7 +435,8 @@ class CachePolicySection(Section):
             gzip=self.gzip,
             brotli=self.brotli,
         )
-        return CachePolicy(TtlPolicy(self.min_ttl, self.default_ttl, self.max_ttl), key, name)
+        ttl = TtlPolicy(self.min_ttl, self.default_ttl, self.max_ttl, self.targeted_cache_control)
+        return CachePolicy(ttl, key, name)
 
 
 class OriginRequestPolicySection(Section):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from edgeproxy.core.directives import cache_control
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
@@ -100,7 +99,7 @@ def on_lookup(found: Stored | None, other_variants: bool, policy: CachePolicy, n
         return Serve(age, fresh_for)
     if now < found.excused_until:
         return Serve(age, fresh_for, Reason.STALE_ON_ERROR)
-    reason = Reason.NO_CACHE if cache_control(found.head.headers).no_cache else Reason.STALE
+    reason = Reason.NO_CACHE if policy.ttl.control(found.head).no_cache else Reason.STALE
     fetch = Fetch(Forward.STALE, reason, validators(found.head))
     if while_revalidating(found, policy, now):
         return Serve(age, fresh_for, Reason.STALE_WHILE_REVALIDATE, fetch)
@@ -127,7 +126,7 @@ def on_reply(
     if reason is not None:
         return Pass(reason)
     kept = stored(sent, head, policy, requested_at, received_at)
-    control = cache_control(head.headers)
+    control = policy.ttl.control(head)
     has_window = bool(control.stale_while_revalidate or control.stale_if_error)
     if kept.fresh_for(received_at) <= 0 and not validators(head) and not has_window:
         # Never fresh and nothing to validate it by: it could never be used.  RFC 9111 §3.

@@ -5,7 +5,6 @@ CloudFront Developer Guide, "How CloudFront caches HTTP 4xx and 5xx status codes
 
 from dataclasses import dataclass
 
-from edgeproxy.core.directives import cache_control
 from edgeproxy.core.freshness import TtlPolicy, stated_lifetime
 from edgeproxy.core.message import Head
 
@@ -35,14 +34,14 @@ def error_lifetime(head: Head, ttl: TtlPolicy, errors: ErrorPolicy, now: float) 
     """
     if head.status not in _ALWAYS | _IF_STATED:
         return 0
-    control = cache_control(head.headers)
+    control = ttl.control(head)
     if (control.no_store or control.no_cache or control.private) and (
         head.status in _FORBIDDABLE or ttl.is_conforming
     ):
         return 0
     if head.status in _IF_STATED and control.max_age is None and control.s_maxage is None:
         return 0
-    stated = stated_lifetime(head, now)
+    stated = stated_lifetime(head, ttl, now)
     if ttl.is_conforming:
         return min(stated or 0.0, ttl.max_s)
     return max(errors.min_s(head.status), min(stated or 0.0, ttl.max_s))

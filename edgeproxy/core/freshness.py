@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from edgeproxy.core.directives import cache_control, delta_seconds
+from edgeproxy.core.directives import CacheControl, delta_seconds, effective
 from edgeproxy.core.message import Head
 
 _TIME = r"(?P<time>\d\d:\d\d:)(?P<second>\d\d)"
@@ -29,6 +29,8 @@ class TtlPolicy:
     min_s: float = 0
     default_s: float = 0
     max_s: float = 31_536_000
+    is_targeted: bool = False
+    """Whether `CDN-Cache-Control` stands for `Cache-Control` and `Expires`.  RFC 9213."""
 
     @property
     def is_off(self) -> bool:
@@ -40,6 +42,10 @@ class TtlPolicy:
         """Whether the origin alone has the word: a shared cache as RFC 9111 has it."""
         return self.min_s == self.default_s == 0
 
+    def control(self, head: Head) -> CacheControl:
+        """The directives that count in `head`."""
+        return effective(head, is_targeted=self.is_targeted)
+
 
 def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
     """Seconds, counted from its generation, for which the response is fresh; 0 = not at all.
@@ -48,26 +54,26 @@ def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
     TTL; the default TTL where the origin says none of them; and with a min TTL above 0 also
     `no-cache`, `no-store` and `private` are kept that long.  RFC 9111 §4.2.1.
     """
-    control = cache_control(head.headers)
+    control = policy.control(head)
     if control.no_store or control.private or control.no_cache:
         return policy.min_s
-    stated = stated_lifetime(head, now)
+    stated = stated_lifetime(head, policy, now)
     if stated is None:
         return max(policy.min_s, policy.default_s)
     return max(policy.min_s, min(stated, policy.max_s))
 
 
-def stated_lifetime(head: Head, now: float) -> float | None:
+def stated_lifetime(head: Head, policy: TtlPolicy, now: float) -> float | None:
     """Seconds of `s-maxage`, else of `max-age`, else until `Expires`; None if there is none of them.
 
-    RFC 9111 §4.2.1.
+    RFC 9111 §4.2.1, RFC 9213 §2.2.
     """
-    control = cache_control(head.headers)
+    control = policy.control(head)
     stated = control.s_maxage if control.s_maxage is not None else control.max_age
     if stated is not None:
         return stated
     expires = head.headers.get("expires")
-    return None if expires is None else _until(expires, head.headers.get("date"), now)
+    return None if expires is None or control.is_targeted else _until(expires, head.headers.get("date"), now)
 
 
 def _until(expires: str, date: str | None, now: float) -> float:

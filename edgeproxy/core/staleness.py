@@ -3,7 +3,7 @@
 RFC 9111 §4.2.4, RFC 5861; CloudFront Developer Guide, "Managing how long content stays in the cache".
 """
 
-from edgeproxy.core.directives import CacheControl, cache_control
+from edgeproxy.core.directives import CacheControl
 from edgeproxy.core.storing import CachePolicy, Stored
 
 
@@ -12,7 +12,7 @@ def while_revalidating(stored: Stored, policy: CachePolicy, now: float) -> bool:
 
     The window of `stale-while-revalidate`, at most the max TTL.  RFC 5861 §3.
     """
-    control = cache_control(stored.head.headers)
+    control = policy.ttl.control(stored.head)
     window = control.stale_while_revalidate
     if window is None or _is_strict(control):
         return False
@@ -26,7 +26,7 @@ def on_failure(stored: Stored, policy: CachePolicy, now: float) -> bool:
     when it was received, unless the policy leaves all to the origin (then RFC 9111 has the word).
     `must-revalidate` and `proxy-revalidate` forbid it.  RFC 5861 §4, RFC 9111 §5.2.2.2.
     """
-    control = cache_control(stored.head.headers)
+    control = policy.ttl.control(stored.head)
     if _is_strict(control) or now - stored.received_at > policy.ttl.max_s:
         return False
     window = control.stale_if_error

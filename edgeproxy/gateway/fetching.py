@@ -140,7 +140,7 @@ class Fetcher:
                 if unkept is not None:
                     self._hand_over(visit, flight, reply, unkept)
                     return
-                flight.land(Shared(verdict.stored, reply.trail))
+                flight.land(Shared(verdict.stored, reply.head, reply.trail))
                 await self._take_in(visit, flight, reply, verdict.stored)
                 reply.close()
             case Pass():

@@ -16,7 +16,7 @@ from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import Stored
+from edgeproxy.core.storing import Stored, unvalidated
 from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_reader, from_reply
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
@@ -96,7 +96,7 @@ class Gateway:
                 report = Report(
                     x_cache, reason=decision.reason, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s
                 )
-                return from_entry(visit, entry, report)
+                return from_entry(visit, _unvalidated(visit, entry), report)
             case Fetch():
                 if visit.is_for_the_origin:
                     return await self._straight(visit, decision)
@@ -123,7 +123,8 @@ class Gateway:
                 status = landing.stored.head.status
                 report = self._report(x_cache, fetch, landing.stored, status, is_leader=is_leader)
                 reader = flight.leaders_reader if is_leader else flight.spool.reader()
-                return from_reader(visit, landing.stored, reader, report)
+                shared = unvalidated(landing.stored, visit.behavior.cache)
+                return from_reader(visit, landing.head if is_leader else shared.head, reader, report)
             case Refreshed():
                 stored = landing.entry.stored
                 if not is_leader and not _fits(stored, visit):
@@ -137,7 +138,8 @@ class Gateway:
                     is_leader=is_leader,
                     age_s=stored.age(self._clock.now()),
                 )
-                return from_entry(visit, landing.entry, report)
+                entry = landing.entry if landing.reason is None else _unvalidated(visit, landing.entry)
+                return from_entry(visit, entry, report)
             case Unshared():
                 if not is_leader:
                     return await self._straight(visit, fetch)
@@ -180,3 +182,9 @@ def _word(stored: Stored, otherwise: XCache) -> XCache:
 def _fits(stored: Stored, visit: Visit) -> bool:
     """Whether a response that another request brought is the answer to this one too.  RFC 9111 §4.1."""
     return variant(stored.vary, visit.sent.headers) == stored.variant
+
+
+def _unvalidated(visit: Visit, entry: Entry) -> Entry:
+    """The entry as it may be served without asking the origin."""
+    stored = unvalidated(entry.stored, visit.behavior.cache)
+    return entry if stored is entry.stored else replace(entry, stored=stored)

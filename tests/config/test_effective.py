@@ -85,6 +85,7 @@ cache_policies:
     cookies: none
     gzip: false
     brotli: false
+    targeted_cache_control: false
 origin_request_policies:
   r:
     headers: none

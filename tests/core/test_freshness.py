@@ -165,10 +165,25 @@ TABLE = "CloudFront, Managing how long content stays"
         (
             "no-cache with names",
             {"cache_control": 'no-cache="Set-Cookie", max-age=60'},
-            0,
-            10,
+            60,
+            60,
             "RFC 9111 §5.2.2.4",
         ),
+        (
+            "private with names",
+            {"cache_control": 'private="Set-Cookie", max-age=60'},
+            60,
+            60,
+            "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "no-store for those who do not understand",
+            {"cache_control": "no-store, must-understand, max-age=60"},
+            60,
+            60,
+            "RFC 9111 §5.2.2.3",
+        ),
+        ("not asked for a CDN's own field", {"cdn_cache_control": "max-age=60"}, 0, 100, "RFC 9213 §2.2"),
         ("private", {"cache_control": "private, max-age=60"}, 0, 10, TABLE),
         ("Pragma is for requests", {"pragma": "no-cache"}, 0, 100, "RFC 9111 §5.4"),
         ("Last-Modified is no guess", {"last_modified": "Sun, 06 Nov 1983 08:49:37 GMT"}, 0, 100, TABLE),
@@ -177,6 +192,20 @@ TABLE = "CloudFront, Managing how long content stays"
 def test_ttl_table(fields: dict[str, str], at_rfc: float, at_cloudfront: float) -> None:
     assert lifetime(head(**fields), RFC, NOW) == at_rfc
     assert lifetime(head(**fields), CLOUDFRONT, NOW) == at_cloudfront
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    rows(
+        ("instead of Cache-Control", {"cache_control": "no-store"}, 60, "RFC 9213 §2.2"),
+        ("instead of Expires", {"expires": "0"}, 60, "RFC 9213 §2.2"),
+    ),
+)
+def test_a_targeted_field_counts_alone(fields: dict[str, str], expected: float) -> None:
+    policy = TtlPolicy(is_targeted=True)
+    assert lifetime(head(cdn_cache_control="max-age=60", **fields), policy, NOW) == expected
+    assert lifetime(head(cdn_cache_control="must-revalidate", **fields), policy, NOW) == 0
+    assert lifetime(head(cdn_cache_control="MAX-AGE=60", **fields), policy, NOW) == 0
 
 
 @pytest.mark.parametrize(
