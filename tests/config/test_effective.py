@@ -86,6 +86,7 @@ cache_policies:
     gzip: false
     brotli: false
     targeted_cache_control: false
+    heuristic_freshness: 0
 origin_request_policies:
   r:
     headers: none

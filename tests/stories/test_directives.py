@@ -77,3 +77,17 @@ async def test_a_field_that_is_not_to_be_used_again_waits_for_a_validation(
         assert first.headers["X-Price"] == "5"
         assert ("X-Price" in second.headers) is shown
     assert origin.lines == ["GET /fresh", "GET /stale", "GET /stale"]
+
+
+async def test_a_lifetime_is_guessed_where_the_policy_has_it_so(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(origin_saying(last_modified="Sun, 06 Nov 1994 08:49:37 GMT"))
+    guessing = await edge(
+        text(origin.url, "heuristic_freshness: 0.1, max_ttl: 2h").replace("default_ttl: 0, ", "")
+    )
+    await guessing.get("/x")
+    hit, _ = await guessing.get("/x")
+    assert hit.headers["Cache-Status"].startswith("edgeproxy; hit; ttl=71")
+    strict = await edge(text(origin.url))
+    await strict.get("/x")
+    again, _ = await strict.get("/x")
+    assert "fwd=stale" in again.headers["Cache-Status"]
