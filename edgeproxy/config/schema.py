@@ -414,6 +414,8 @@ class CachePolicySection(Section):
     heuristic_freshness: Annotated[float, Fraction()] = 0.0
     """Part of the time since `Last-Modified` for which answers are kept in which the origin says nothing,
     such as 0.1 (RFC 9111 §4.2.2). Goes with a `default_ttl` of 0, which then need not be given."""
+    honor_request_directives: Bool = False
+    """Whether a viewer's own `Cache-Control` and `Pragma` count (RFC 9111 §5.2.1); CloudFront: no."""
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
@@ -451,7 +453,7 @@ class CachePolicySection(Section):
             self.targeted_cache_control,
             self.heuristic_freshness,
         )
-        return CachePolicy(ttl, key, name)
+        return CachePolicy(ttl, key, name, heeds_viewers=self.honor_request_directives)
 
 
 class OriginRequestPolicySection(Section):

@@ -113,11 +113,11 @@ def cache_control(headers: Headers) -> CacheControl:
     between two directives parts them, and a quote that is never closed hides nothing.
     """
     text = headers.get("cache-control")
-    return CacheControl() if text is None else _control(_arguments(text))
+    return CacheControl() if text is None else _control(arguments(text))
 
 
-def _arguments(text: str) -> dict[str, list[str | None]]:
-    """What was said with each directive, as often as it stood there."""
+def arguments(text: str) -> dict[str, list[str | None]]:
+    """Every directive in a field, by its name in lower case, with what was said with it each time."""
     found: dict[str, list[str | None]] = {}
     for match in _DIRECTIVE.finditer(text):
         name = match[1].lower()

@@ -25,6 +25,8 @@ class CachePolicy:
     key: KeyPolicy = KeyPolicy()
     name: str = ""
     errors: ErrorPolicy = ErrorPolicy()
+    heeds_viewers: bool = False
+    """Whether a viewer's own `Cache-Control` counts.  RFC 9111 §5.2.1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ cache_policies:
     brotli: false
     targeted_cache_control: false
     heuristic_freshness: 0
+    honor_request_directives: false
 origin_request_policies:
   r:
     headers: none
