@@ -6,7 +6,7 @@ from edgeproxy.backfill.filler import Filler
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.backfilling import rule_for, unfit_key
-from edgeproxy.core.decision import Fetch, Serve, on_lookup
+from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import object_key
@@ -96,7 +96,7 @@ class Explainer:
             entry, has_variants = await self._cache.find_below(visit.key, lambda: visit.sent.headers, None)
             where = "disk"
         stored = entry.stored if entry is not None else None
-        decision = on_lookup(stored, has_variants, visit.behavior.cache, now)
+        decision = on_lookup(stored, has_variants, visit.behavior.cache, now, visit.wishes)
         match decision:
             case Serve(reason=None):
                 told = (
@@ -107,16 +107,14 @@ class Explainer:
                 told = f"hit in {where}, stale by {-decision.fresh_for_s:.0f} s ({decision.reason})"
                 meanwhile = "behind the viewer's back: " if refresh is not None else "none now; after that "
                 return (("cache", told), ("origins", meanwhile + self._origins(visit)))
+            case Fail():
+                return (("cache", f"{decision.status}: nothing stored fits ({decision.reason})"),)
             case Fetch():
                 told = {
                     "uri-miss": "miss: nothing is stored under this key",
                     "vary-miss": "miss: only other variants are stored under this key",
-                    "stale": f"stale ({decision.reason}): "
-                    + (
-                        "to be validated by a conditional request"
-                        if decision.conditions
-                        else "to be fetched anew"
-                    ),
+                    "stale": f"stale ({decision.reason}): " + _renewal(decision),
+                    "request": "fresh, but the request wants it newer: " + _renewal(decision),
                 }[decision.forward]
                 if self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
@@ -157,3 +155,7 @@ class Explainer:
 
 
 _STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}
+
+
+def _renewal(fetch: Fetch) -> str:
+    return "to be validated by a conditional request" if fetch.conditions else "to be fetched anew"

@@ -132,6 +132,27 @@ class Whole(Kind[int]):
         return {"type": ["integer", "string"], **bounds, "pattern": f"^[0-9]+${OR_VARIABLE}"}
 
 
+class Fraction(Kind[float]):
+    """A part of something, from none of it to all."""
+
+    def __init__(self) -> None:
+        super().__init__("a number from 0 to 1 such as 0.1", "0 to 1")
+
+    def read(self, value: object) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(self.wanted)
+        return float(value)
+
+    def write(self, value: float) -> object:
+        return int(value) if value in (0, 1) else value
+
+    def schema(self) -> JsonSchema:
+        pattern = rf"^[0-9]+(?:\.[0-9]+)?${OR_VARIABLE}"
+        return {"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": pattern}
+
+
 class OneOf(Kind[int]):
     """A number out of a few, such as a status."""
 

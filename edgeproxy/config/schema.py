@@ -25,6 +25,7 @@ from edgeproxy.config.kinds import (
     BaseUrl,
     CustomHeaderName,
     Flag,
+    Fraction,
     HeaderName,
     Network,
     OneOf,
@@ -448,11 +449,23 @@ class CachePolicySection(Section):
     """Whether gzip answers are kept apart for viewers that accept them."""
     brotli: Bool = False
     """Whether brotli answers are kept apart for viewers that accept them."""
+    targeted_cache_control: Bool = False
+    """Whether `CDN-Cache-Control` (RFC 9213) stands for `Cache-Control` and `Expires`; CloudFront: no."""
+    heuristic_freshness: Annotated[float, Fraction()] = 0.0
+    """Part of the time since `Last-Modified` for which answers are kept in which the origin says nothing,
+    such as 0.1 (RFC 9111 §4.2.2). Goes with a `default_ttl` of 0, which then need not be given."""
+    honor_request_directives: Bool = False
+    """Whether a viewer's own `Cache-Control` and `Pragma` count (RFC 9111 §5.2.1); CloudFront: no."""
 
     @model_validator(mode="after")
     def _are_in_order(self) -> Self:
         """CloudFront refuses TTLs in another order; one that is not given makes room for the others."""
         given = self.model_fields_set
+        if self.heuristic_freshness:
+            if self.min_ttl or ("default_ttl" in given and self.default_ttl):
+                raise refused("heuristic_freshness", "0 where min_ttl or default_ttl is above 0s")
+            object.__setattr__(self, "default_ttl", 0.0)
+            given = given | {"default_ttl"}
         default_s = self.default_ttl if "default_ttl" in given else max(self.default_ttl, self.min_ttl)
         if "max_ttl" not in given:
             object.__setattr__(self, "max_ttl", max(self.max_ttl, self.min_ttl, default_s))
@@ -473,7 +486,14 @@ class CachePolicySection(Section):
             gzip=self.gzip,
             brotli=self.brotli,
         )
-        return CachePolicy(TtlPolicy(self.min_ttl, self.default_ttl, self.max_ttl), key, name)
+        ttl = TtlPolicy(
+            self.min_ttl,
+            self.default_ttl,
+            self.max_ttl,
+            self.targeted_cache_control,
+            self.heuristic_freshness,
+        )
+        return CachePolicy(ttl, key, name, heeds_viewers=self.honor_request_directives)
 
 
 class OriginRequestPolicySection(Section):

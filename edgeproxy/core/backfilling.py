@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgeproxy.core.directives import cache_control
+from edgeproxy.core.directives import cache_control, targeted
 from edgeproxy.core.key import CacheKey, vary_names
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.paths import Pattern, collapsed, object_key
@@ -95,12 +95,15 @@ def unfit_key(key: CacheKey, prefix: str = "") -> Reason | None:
 
 
 def unfit_head(head: Head) -> Reason | None:
-    """Why a response is not for everybody who asks for the same path; None if it is."""
-    control = cache_control(head.headers)
-    if control.no_store:
-        return Reason.NO_STORE
-    if control.private:
-        return Reason.PRIVATE
+    """Why a response is not for everybody who asks for the same path; None if it is.
+
+    Either of `Cache-Control` and `CDN-Cache-Control` may forbid it: a bucket has readers that are no CDN.
+    """
+    for control in (cache_control(head.headers), targeted(head.headers)):
+        if control is not None and control.no_store:
+            return Reason.NO_STORE
+        if control is not None and (control.private or control.private_fields):
+            return Reason.PRIVATE
     if "set-cookie" in head.headers:
         return Reason.SET_COOKIE
     if set(vary_names(head.headers)) - {"accept-encoding", "origin"}:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from edgeproxy.core.directives import cache_control
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.staleness import on_failure, while_revalidating
+from edgeproxy.core.staleness import as_wanted, on_failure, while_revalidating
 from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
 from edgeproxy.core.validation import freshened, validators
+from edgeproxy.core.wishes import NONE, Wishes
 
 
 class Forward(StrEnum):
@@ -25,6 +25,7 @@ class Forward(StrEnum):
     MISS = "uri-miss"
     VARY_MISS = "vary-miss"
     STALE = "stale"
+    REQUEST = "request"
     PARTIAL = "partial"
 
 
@@ -78,32 +79,51 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """No answer was to be had."""
+    """No answer was to be had, or none that was asked for."""
 
     status: int
     reason: Reason
 
 
-Lookup: TypeAlias = Serve | Fetch
+Lookup: TypeAlias = Serve | Fetch | Fail
 Verdict: TypeAlias = Keep | Refresh | Excuse | Pass
 
 
-def on_lookup(found: Stored | None, other_variants: bool, policy: CachePolicy, now: float) -> Lookup:
+def on_lookup(
+    found: Stored | None, other_variants: bool, policy: CachePolicy, now: float, wishes: Wishes = NONE
+) -> Lookup:
     """May the stored response be served as it is, or must an origin be asked?
 
-    RFC 9111 §4, §4.2.4, §4.3.1.
+    RFC 9111 §4, §4.2.4, §4.3.1; §5.2.1 for the viewer's `wishes`.
     """
+    decision = _looked_up(found, other_variants, policy, now, wishes)
+    if wishes.only_if_cached and isinstance(decision, Fetch):
+        return Fail(504, Reason.ONLY_IF_CACHED)
+    return decision
+
+
+def _looked_up(
+    found: Stored | None, other_variants: bool, policy: CachePolicy, now: float, wishes: Wishes
+) -> Serve | Fetch:
     if found is None:
         return Fetch(Forward.VARY_MISS if other_variants else Forward.MISS)
     age, fresh_for = found.age(now), found.fresh_for(now)
+    is_refused = wishes.refuse(age, fresh_for)
     if fresh_for > 0:
+        if is_refused:
+            return Fetch(Forward.REQUEST, Reason.REQUEST_DIRECTIVE, validators(found.head))
         return Serve(age, fresh_for)
+    reason = Reason.NO_CACHE if policy.ttl.control(found.head).no_cache else Reason.STALE
+    fetch = Fetch(Forward.STALE, reason, validators(found.head))
+    if is_refused or not wishes.takes_stale:
+        return fetch
     if now < found.excused_until:
         return Serve(age, fresh_for, Reason.STALE_ON_ERROR)
-    reason = Reason.NO_CACHE if cache_control(found.head.headers).no_cache else Reason.STALE
-    fetch = Fetch(Forward.STALE, reason, validators(found.head))
-    if while_revalidating(found, policy, now):
+    # A refresh stores the answer to this very request, which `no-store` forbids.
+    if while_revalidating(found, policy, now) and not wishes.no_store:
         return Serve(age, fresh_for, Reason.STALE_WHILE_REVALIDATE, fetch)
+    if wishes.max_stale is not None and as_wanted(found, policy, now, wishes.max_stale):
+        return Serve(age, fresh_for, Reason.MAX_STALE)
     return fetch
 
 
@@ -121,13 +141,13 @@ def on_reply(
     """
     if head.status == 304 and found is not None:
         return Refresh(stored(sent, freshened(found.head, head), policy, requested_at, received_at))
-    if head.status >= 500 and (excuse := _excuse(found, policy, head.status, received_at)) is not None:
+    if head.status >= 500 and (excuse := excused(found, policy, head.status, received_at)) is not None:
         return excuse
     reason = may_store(sent, head, policy, received_at)
     if reason is not None:
         return Pass(reason)
     kept = stored(sent, head, policy, requested_at, received_at)
-    control = cache_control(head.headers)
+    control = policy.ttl.control(head)
     has_window = bool(control.stale_while_revalidate or control.stale_if_error)
     if kept.fresh_for(received_at) <= 0 and not validators(head) and not has_window:
         # Never fresh and nothing to validate it by: it could never be used.  RFC 9111 §3.
@@ -137,12 +157,19 @@ def on_reply(
 
 def on_error(error: EdgeError, policy: CachePolicy, found: Stored | None, now: float) -> Excuse | Fail:
     """What becomes of a request that no origin answered."""
-    return _excuse(found, policy, error.status, now) or Fail(error.status, error.reason)
+    return excused(found, policy, error.status, now) or Fail(error.status, error.reason)
 
 
-def _excuse(found: Stored | None, policy: CachePolicy, status: int, now: float) -> Excuse | None:
-    """The stale response, if it may stand in for a failure; it then does for the error's minimum TTL."""
-    if found is None or found.head.status >= 400 or not on_failure(found, policy, now):
+def excused(
+    found: Stored | None, policy: CachePolicy, status: int, now: float, wishes: Wishes = NONE
+) -> Excuse | None:
+    """The stale response, if it may stand in for a failure; it then does for the error's minimum TTL.
+
+    What everybody waits for is judged without `wishes`; one's own are asked when it has failed.
+    """
+    if found is None or found.head.status >= 400:
+        return None
+    if not on_failure(found, policy, now, wishes.stale_if_error):
         return None
     rest_s = policy.errors.min_s(status) if not policy.ttl.is_conforming else 0.0
     return Excuse(replace(found, excused_until=now + rest_s), Reason.STALE_ON_ERROR)

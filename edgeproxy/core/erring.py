@@ -5,8 +5,7 @@ CloudFront Developer Guide, "How CloudFront caches HTTP 4xx and 5xx status codes
 
 from dataclasses import dataclass
 
-from edgeproxy.core.directives import cache_control
-from edgeproxy.core.freshness import TtlPolicy, stated_lifetime
+from edgeproxy.core.freshness import TtlPolicy, guessed_lifetime, stated_lifetime
 from edgeproxy.core.message import Head
 
 _ALWAYS = frozenset({404, 414, 500, 501, 502, 503, 504})
@@ -31,18 +30,18 @@ class ErrorPolicy:
 def error_lifetime(head: Head, ttl: TtlPolicy, errors: ErrorPolicy, now: float) -> float:
     """Seconds for which an answer with a status of 400 or above is served again; 0 = not at all.
 
-    With a policy that leaves all to the origin an error is cached only where the origin says how long.
+    With a policy that leaves all to the origin an error is cached only where the origin says how long,
+    or the policy has it guessed.
     """
     if head.status not in _ALWAYS | _IF_STATED:
         return 0
-    control = cache_control(head.headers)
+    control = ttl.control(head)
     if (control.no_store or control.no_cache or control.private) and (
         head.status in _FORBIDDABLE or ttl.is_conforming
     ):
         return 0
     if head.status in _IF_STATED and control.max_age is None and control.s_maxage is None:
         return 0
-    stated = stated_lifetime(head, now)
-    if ttl.is_conforming:
-        return min(stated or 0.0, ttl.max_s)
-    return max(errors.min_s(head.status), min(stated or 0.0, ttl.max_s))
+    stated = stated_lifetime(head, ttl, now)
+    said_s = guessed_lifetime(head, ttl, now) if stated is None else min(stated, ttl.max_s)
+    return said_s if ttl.is_conforming else max(errors.min_s(head.status), said_s)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from edgeproxy.core.directives import cache_control, delta_seconds
+from edgeproxy.core.directives import CacheControl, delta_seconds, effective
 from edgeproxy.core.message import Head
 
 _TIME = r"(?P<time>\d\d:\d\d:)(?P<second>\d\d)"
@@ -22,6 +22,10 @@ _DATES = tuple(
 )
 
 
+HEURISTIC_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
+"""Statuses whose lifetime may be guessed.  RFC 9110 §15.1."""
+
+
 @dataclass(frozen=True, slots=True)
 class TtlPolicy:
     """A cache policy's TTLs in seconds. All three 0 = caching is off."""
@@ -29,6 +33,10 @@ class TtlPolicy:
     min_s: float = 0
     default_s: float = 0
     max_s: float = 31_536_000
+    is_targeted: bool = False
+    """Whether `CDN-Cache-Control` stands for `Cache-Control` and `Expires`.  RFC 9213."""
+    heuristic: float = 0.0
+    """Where no lifetime is said and the default TTL is 0: the part of the time since `Last-Modified`."""
 
     @property
     def is_off(self) -> bool:
@@ -40,34 +48,54 @@ class TtlPolicy:
         """Whether the origin alone has the word: a shared cache as RFC 9111 has it."""
         return self.min_s == self.default_s == 0
 
+    def control(self, head: Head) -> CacheControl:
+        """The directives that count in `head`."""
+        return effective(head, is_targeted=self.is_targeted)
+
 
 def lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
     """Seconds, counted from its generation, for which the response is fresh; 0 = not at all.
 
     CloudFront's TTL table: `s-maxage` before `max-age` before `Expires`, held between min and max
-    TTL; the default TTL where the origin says none of them; and with a min TTL above 0 also
-    `no-cache`, `no-store` and `private` are kept that long.  RFC 9111 §4.2.1.
+    TTL; the default TTL, or a guess, where the origin says none of them; and with a min TTL above 0
+    also `no-cache`, `no-store` and `private` are kept that long.  RFC 9111 §4.2.1.
     """
-    control = cache_control(head.headers)
+    control = policy.control(head)
     if control.no_store or control.private or control.no_cache:
         return policy.min_s
-    stated = stated_lifetime(head, now)
+    stated = stated_lifetime(head, policy, now)
     if stated is None:
-        return max(policy.min_s, policy.default_s)
+        return max(policy.min_s, policy.default_s, guessed_lifetime(head, policy, now))
     return max(policy.min_s, min(stated, policy.max_s))
 
 
-def stated_lifetime(head: Head, now: float) -> float | None:
+def stated_lifetime(head: Head, policy: TtlPolicy, now: float) -> float | None:
     """Seconds of `s-maxage`, else of `max-age`, else until `Expires`; None if there is none of them.
 
-    RFC 9111 §4.2.1.
+    RFC 9111 §4.2.1, RFC 9213 §2.2.
     """
-    control = cache_control(head.headers)
+    control = policy.control(head)
     stated = control.s_maxage if control.s_maxage is not None else control.max_age
     if stated is not None:
         return stated
     expires = head.headers.get("expires")
-    return None if expires is None else _until(expires, head.headers.get("date"), now)
+    return None if expires is None or control.is_targeted else _until(expires, head.headers.get("date"), now)
+
+
+def guessed_lifetime(head: Head, policy: TtlPolicy, now: float) -> float:
+    """Seconds that a response in which none are said is likely to hold; 0 where nothing is to be guessed.
+
+    What has not changed for long will not change soon. Nobody asks for a guess beside a default TTL.
+    RFC 9111 §4.2.2.
+    """
+    if not policy.heuristic or policy.default_s or head.status not in HEURISTIC_STATUSES:
+        return 0
+    modified = http_date(head.headers.get("last-modified") or "")
+    if modified is None:
+        return 0
+    made = http_date(head.headers.get("date") or "")
+    sent_at = now if made is None else min(made, now)
+    return min(policy.heuristic * max(0.0, sent_at - modified), policy.max_s)
 
 
 def _until(expires: str, date: str | None, now: float) -> float:

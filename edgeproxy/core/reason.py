@@ -52,6 +52,9 @@ class Reason(StrEnum):
     NO_CACHE = "no-cache"
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"
     STALE_ON_ERROR = "stale-on-error"
+    MAX_STALE = "max-stale"
+    REQUEST_DIRECTIVE = "request-directive"
+    ONLY_IF_CACHED = "only-if-cached"
 
     # The bucket is not filled.
     NO_BACKFILL = "no-backfill"

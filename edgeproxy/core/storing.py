@@ -1,8 +1,8 @@
 """May a response be stored, and what is kept of it.  RFC 9111 §3."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edgeproxy.core.directives import cache_control
+from edgeproxy.core.directives import TARGETED, CacheControl
 from edgeproxy.core.erring import ErrorPolicy, error_lifetime
 from edgeproxy.core.forwarding import is_for_everybody
 from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, lifetime
@@ -25,6 +25,8 @@ class CachePolicy:
     key: KeyPolicy = KeyPolicy()
     name: str = ""
     errors: ErrorPolicy = ErrorPolicy()
+    heeds_viewers: bool = False
+    """Whether a viewer's own `Cache-Control` counts.  RFC 9111 §5.2.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def may_store(sent: Request, head: Head, policy: CachePolicy, now: float) -> Rea
 
     RFC 9111 §3; with a min TTL above 0 `no-store` and `private` give way (CloudFront).
     """
-    control = cache_control(head.headers)
+    control = policy.ttl.control(head)
     is_forced = policy.ttl.min_s > 0
     vary = vary_names(head.headers)
     if policy.ttl.is_off:
@@ -79,7 +81,7 @@ def may_store(sent: Request, head: Head, policy: CachePolicy, now: float) -> Rea
         # RFC 9111 §3.5.
         if not (control.public or control.must_revalidate or control.s_maxage is not None):
             return Reason.AUTHORIZATION
-    if "set-cookie" in head.headers and policy.key.cookies.pick is Pick.NONE:
+    if "set-cookie" in head.headers.without(_unkept(control)) and policy.key.cookies.pick is Pick.NONE:
         return Reason.SET_COOKIE
     return None
 
@@ -88,8 +90,14 @@ def _is_cached_status(head: Head, policy: CachePolicy, now: float) -> bool:
     if head.status >= 400:
         return error_lifetime(head, policy.ttl, policy.errors, now) > 0
     return head.status in CACHED_STATUSES or (
-        head.status in CACHED_IF_STATED and "cache-control" in head.headers
+        head.status in CACHED_IF_STATED
+        and ("cache-control" in head.headers or policy.ttl.control(head).is_targeted)
     )
+
+
+def _unkept(control: CacheControl) -> frozenset[str]:
+    """Fields that are for the one who asked; a cookie is not made everybody's by a validation either."""
+    return control.private_fields | (control.no_cache_fields & {"set-cookie"})
 
 
 def _is_in_key(name: str, policy: KeyPolicy) -> bool:
@@ -97,7 +105,10 @@ def _is_in_key(name: str, policy: KeyPolicy) -> bool:
 
 
 def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, received_at: float) -> Stored:
-    """What is kept of a response that may be stored; fields of one connection are not (RFC 9111 §3.1)."""
+    """What is kept of a response that may be stored.
+
+    Fields of one connection are not (RFC 9111 §3.1), nor those that `private` names (§5.2.2.7).
+    """
     vary = vary_names(head.headers)
     age_s = age_on_arrival(head, requested_at, received_at)
     if head.status >= 400:
@@ -110,7 +121,7 @@ def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, 
         # The least time counts from now, however old the answer says it is.
         lifetime_s = max(lifetime_s, age_s + least_s)
     return Stored(
-        head=Head(head.status, head.headers.end_to_end()),
+        head=Head(head.status, head.headers.end_to_end().without(_unkept(policy.ttl.control(head)))),
         lifetime_s=lifetime_s,
         age_at_arrival_s=age_s,
         received_at=received_at,
@@ -118,3 +129,16 @@ def stored(sent: Request, head: Head, policy: CachePolicy, requested_at: float, 
         variant=variant(vary, sent.headers),
         is_for_everybody=is_for_everybody(sent),
     )
+
+
+def unvalidated(stored: Stored, policy: CachePolicy) -> Stored:
+    """`stored` as it may be served without asking the origin: less the fields that `no-cache` names.
+
+    RFC 9111 §5.2.2.4.
+    """
+    headers = stored.head.headers
+    # Field names stand in quotes: without any, what was said need not be read at every hit.
+    if '"' not in (headers.get("cache-control") or "") and '"' not in (headers.get(TARGETED) or ""):
+        return stored
+    withheld = policy.ttl.control(stored.head).no_cache_fields
+    return replace(stored, head=Head(stored.head.status, headers.without(withheld))) if withheld else stored

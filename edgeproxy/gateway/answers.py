@@ -11,7 +11,6 @@ from edgeproxy.core.errors import EdgeError, OriginError, RequestError
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import Stored
 from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
@@ -67,15 +66,15 @@ def _part(body: bytes | Blob, part: Slice) -> bytes | AsyncIterator[bytes]:
     return body if part.size == len(body) else body[part.first : part.last + 1]
 
 
-def from_reader(visit: Visit, stored: Stored, reader: Reader, report: Report) -> Answer:
+def from_reader(visit: Visit, head: Head, reader: Reader, report: Report) -> Answer:
     """As the bytes come in."""
-    if is_not_modified(visit.request.headers, stored.head):
+    if is_not_modified(visit.request.headers, head):
         reader.close()
-        return _answer(visit, not_modified(stored.head), b"", report)
+        return _answer(visit, not_modified(head), b"", report)
     if visit.request.method == "HEAD":
         reader.close()
-        return _answer(visit, stored.head, b"", report)
-    return _answer(visit, stored.head, reader, report, reader.close)
+        return _answer(visit, head, b"", report)
+    return _answer(visit, head, reader, report, reader.close)
 
 
 def from_reply(

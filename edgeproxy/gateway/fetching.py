@@ -154,7 +154,7 @@ class Fetcher:
                 if isinstance(room, Reason):
                     self._hand_over(visit, flight, reply, room)
                     return
-                flight.land(Shared(verdict.stored, reply.trail))
+                flight.land(Shared(verdict.stored, reply.head, reply.trail))
                 await self._intake.take_in(visit.key, flight, reply, verdict.stored, room)
                 reply.close()
             case Pass():

@@ -10,18 +10,19 @@ from typing import assert_never
 from edgeproxy.clock import Clock
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
-from edgeproxy.core.decision import Fetch, Lookup, Serve, on_lookup
-from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.decision import Fail, Fetch, Lookup, Serve, excused, on_lookup
+from edgeproxy.core.errors import EdgeError, OriginError, RequestError
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import Stored
+from edgeproxy.core.selection import Attempt
+from edgeproxy.core.storing import Stored, unvalidated
 from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_reader, from_reply
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
-from edgeproxy.store.flight import Failed, Refreshed, Shared, Unshared
+from edgeproxy.store.flight import Failed, Landing, Refreshed, Shared, Unshared
 from edgeproxy.store.tiers import Found, Tiers
 
 
@@ -94,7 +95,7 @@ class Gateway:
                 report = Report(
                     x_cache, reason=decision.reason, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s
                 )
-                return from_entry(visit, entry, report)
+                return from_entry(visit, _unvalidated(visit, entry), report)
             case Fetch():
                 if visit.is_for_the_origin:
                     return await self._straight(visit, decision)
@@ -103,6 +104,9 @@ class Gateway:
                     self._fetcher.fill_behind(visit, decision, reply)
                     return from_reply(visit, reply, decision, None)
                 return await self._together(visit, decision, entry)
+            case Fail():
+                message = "nothing that is stored here is what this request asks for"
+                raise RequestError(decision.reason, message, status=decision.status)
             case _:
                 assert_never(decision)
 
@@ -111,34 +115,45 @@ class Gateway:
         entry: Found | None
         entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
         stored = entry.stored if entry is not None else None
-        decision = on_lookup(stored, has_variants, visit.behavior.cache, self._clock.now())
+        decision = on_lookup(stored, has_variants, visit.behavior.cache, self._clock.now(), visit.wishes)
         if isinstance(decision, Serve) or self._cache.disk is None or self._fetcher.is_under_way(visit.key):
             return decision, entry
         below, has_more = await self._cache.find_below(visit.key, lambda: visit.sent.headers, stored)
         if below is not None:
             entry, stored = below, below.stored
         now = self._clock.now()
-        return on_lookup(stored, has_variants or has_more, visit.behavior.cache, now), entry
+        return on_lookup(stored, has_variants or has_more, visit.behavior.cache, now, visit.wishes), entry
 
     async def _together(self, visit: Visit, fetch: Fetch, entry: Found | None) -> Answer:
         """Join the fetch that is under way for this key, or start it."""
         flight, is_leader = self._fetcher.flight(visit, fetch, entry)
+        if not is_leader and visit.wishes.no_cache:
+            # What is on its way was asked for before this request came.
+            return await self._straight(visit, fetch)
         landing = await (flight.leaders_landing() if is_leader else flight.landing())
         if is_leader:
             visit.record.backfill = flight.backfill
+        instead = self._instead(visit, fetch, entry, landing)
+        if instead is not None:
+            if is_leader:
+                flight.leaders_reader.close()
+                if isinstance(landing, Unshared):
+                    landing.reply.close()
+            return instead
         match landing:
             case Shared():
-                if not is_leader and not (flight.spool.keeps and _fits(landing.stored, visit)):
+                if not is_leader and not (flight.spool.keeps and self._suits(landing.stored, visit)):
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 x_cache = _word(landing.stored, XCache.MISS if is_leader else XCache.HIT)
                 status = landing.stored.head.status
                 report = self._report(x_cache, fetch, landing.stored, status, is_leader=is_leader)
                 reader = flight.leaders_reader if is_leader else flight.spool.reader()
-                return from_reader(visit, landing.stored, reader, report)
+                shared = unvalidated(landing.stored, visit.behavior.cache)
+                return from_reader(visit, landing.head if is_leader else shared.head, reader, report)
             case Refreshed():
                 stored = landing.entry.stored
-                if not is_leader and not _fits(stored, visit):
+                if not is_leader and not self._suits(stored, visit):
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 report = self._report(
@@ -149,7 +164,8 @@ class Gateway:
                     is_leader=is_leader,
                     age_s=stored.age(self._clock.now()),
                 )
-                return from_entry(visit, landing.entry, report)
+                entry = landing.entry if landing.reason is None else _unvalidated(visit, landing.entry)
+                return from_entry(visit, entry, report)
             case Unshared():
                 if not is_leader:
                     return await self._straight(visit, fetch)
@@ -158,6 +174,35 @@ class Gateway:
                 raise landing.error
             case _:
                 assert_never(landing)
+
+    def _instead(self, visit: Visit, fetch: Fetch, entry: Found | None, landing: Landing) -> Answer | None:
+        """What is stored, for a viewer that takes it in place of a failure though others do not."""
+        if entry is None or visit.wishes.stale_if_error is None:
+            return None
+        status = _failure(landing)
+        if status is None:
+            return None
+        now = self._clock.now()
+        excuse = excused(entry.stored, visit.behavior.cache, status, now, visit.wishes)
+        if excuse is None:
+            return None
+        visit.record.trail = _trail(landing)
+        report = self._report(
+            XCache.REFRESH_HIT,
+            replace(fetch, reason=excuse.reason),
+            entry.stored,
+            status,
+            is_leader=True,
+            age_s=entry.stored.age(now),
+        )
+        return from_entry(visit, _unvalidated(visit, entry), report)
+
+    def _suits(self, stored: Stored, visit: Visit) -> bool:
+        """Whether a response that another request brought is the answer to this one too.  RFC 9111 §4.1."""
+        if variant(stored.vary, visit.sent.headers) != stored.variant:
+            return False
+        now = self._clock.now()
+        return not visit.wishes.refuse(stored.age(now), stored.fresh_for(now))
 
     def _report(
         self,
@@ -189,6 +234,33 @@ def _word(stored: Stored, otherwise: XCache) -> XCache:
     return XCache.ERROR if stored.head.status >= 400 else otherwise
 
 
-def _fits(stored: Stored, visit: Visit) -> bool:
-    """Whether a response that another request brought is the answer to this one too.  RFC 9111 §4.1."""
-    return variant(stored.vary, visit.sent.headers) == stored.variant
+def _trail(landing: Landing) -> tuple[Attempt, ...]:
+    match landing:
+        case Failed():
+            return landing.error.trail if isinstance(landing.error, OriginError) else ()
+        case Unshared():
+            return landing.reply.trail
+        case _:
+            return landing.trail
+
+
+def _failure(landing: Landing) -> int | None:
+    """The status of a failure; None if it is none."""
+    match landing:
+        case Failed():
+            return landing.error.status
+        case Shared():
+            status = landing.stored.head.status
+        case Unshared():
+            status = landing.reply.head.status
+        case Refreshed():
+            return None
+        case _:
+            assert_never(landing)
+    return status if status >= 500 else None
+
+
+def _unvalidated(visit: Visit, entry: Found) -> Found:
+    """The entry as it may be served without asking the origin."""
+    stored = unvalidated(entry.stored, visit.behavior.cache)
+    return entry if stored is entry.stored else replace(entry, stored=stored)

@@ -11,6 +11,7 @@ from edgeproxy.core.key import CacheKey, cache_key
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import normalise
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.wishes import NONE, Wishes, wishes
 from edgeproxy.record import Record
 
 _OF_THE_ORIGIN = ("if-match", "if-unmodified-since")
@@ -51,6 +52,11 @@ class Visit:
             self.request, behavior.cache.key, behavior.origin_request, via=front.via, loop_id=front.loop_id
         )
 
+    @cached_property
+    def wishes(self) -> Wishes:
+        """What the viewer asks of the cache, where that counts."""
+        return wishes(self.request.headers) if self.behavior.cache.heeds_viewers else NONE
+
     @property
     def asks_for_part(self) -> bool:
         """Whether the answer from an origin would not be the whole representation."""
@@ -60,10 +66,12 @@ class Visit:
     def is_for_the_origin(self) -> bool:
         """Whether only the origin can judge it: it has a body, or a condition on the state at the origin.
 
-        RFC 9111 §4.3.2.
+        Or the answer must not be stored, and so cannot be anybody else's.  RFC 9111 §4.3.2, §5.2.1.5.
         """
         request = self.request
-        return request.body is not None or any(field in request.headers for field in _OF_THE_ORIGIN)
+        if request.body is not None or self.wishes.no_store:
+            return True
+        return any(field in request.headers for field in _OF_THE_ORIGIN)
 
     @property
     def bypass(self) -> Fetch | None:

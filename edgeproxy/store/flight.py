@@ -9,6 +9,7 @@ from edgeproxy.core.decision import Fetch
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
+from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored
@@ -22,6 +23,8 @@ class Shared:
     """The answer is for everybody: its body is in the flight's spool as it comes."""
 
     stored: Stored
+    head: Head
+    """As it came, for the one who asked first: with the fields that are his alone."""
     trail: tuple[Attempt, ...]
 
 

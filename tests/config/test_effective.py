@@ -86,6 +86,9 @@ cache_policies:
     cookies: none
     gzip: false
     brotli: false
+    targeted_cache_control: false
+    heuristic_freshness: 0
+    honor_request_directives: false
 origin_request_policies:
   r:
     headers: none

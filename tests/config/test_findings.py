@@ -129,6 +129,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "status twice": (GROUP % "members: [a, b], failover_on: [404, 404]", "origin_groups.g.failover_on: got [404, 404], want each of them once"),
     # TTLs.
     "default below min": (POLICY % "min_ttl: 2m, default_ttl: 1m", 'cache_policies.p.default_ttl: got "1m", want at least min_ttl, which is 2m'),
+    "a guess beside a default": (POLICY % "heuristic_freshness: 0.1, default_ttl: 1m", 'cache_policies.p.heuristic_freshness: got 0.1, want 0 where min_ttl or default_ttl is above 0s'),
+    "a guess beside a minimum": (POLICY % "heuristic_freshness: 0.1, min_ttl: 1m", 'cache_policies.p.heuristic_freshness: got 0.1, want 0 where min_ttl or default_ttl is above 0s'),
+    "a guess of more than all": (POLICY % "heuristic_freshness: 10", 'cache_policies.p.heuristic_freshness: got 10, want a number from 0 to 1 such as 0.1'),
     "max below min": (POLICY % "min_ttl: 2m, max_ttl: 1m", 'cache_policies.p.max_ttl: got "1m", want at least min_ttl, which is 2m'),
     "max below default": (POLICY % "default_ttl: 2m, max_ttl: 1m", 'cache_policies.p.max_ttl: got "1m", want at least default_ttl, which is 2m'),
     # Behaviours and rules.

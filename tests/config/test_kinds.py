@@ -9,6 +9,7 @@ from edgeproxy.config.kinds import (
     BaseUrl,
     CustomHeaderName,
     Flag,
+    Fraction,
     HeaderName,
     Kind,
     Network,
@@ -115,6 +116,25 @@ def test_whole_numbers(value: object, read: int) -> None:
 def test_what_is_no_whole_number(value: object) -> None:
     with pytest.raises(ValueError, match=r"^a whole number from 1 to 10$"):
         Whole(1, 10).read(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [("0", 0), ("1", 1), ("0.1", 0.1), ("1.0", 1), (0, 0), (1, 1), (0.25, 0.25)]
+)
+def test_fractions(value: object, read: float) -> None:
+    fraction = Fraction().read(value)
+    assert (fraction, type(fraction)) == (read, float)
+    assert Fraction().read(str(Fraction().write(fraction))) == fraction
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1.1", "2", "-0.1", "10%", ".5", "1e-1", "", "x", "٣", "0." + "1" * 5000, 1.1, -1, True, None, [0]],
+    ids=lambda v: repr(v)[:10],
+)
+def test_what_is_no_fraction(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^a number from 0 to 1 such as 0\.1$"):
+        Fraction().read(value)
 
 
 def test_one_of_a_few_numbers() -> None:

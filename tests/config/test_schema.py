@@ -56,6 +56,8 @@ def test_a_ttl_that_is_not_given_makes_room_for_the_others() -> None:
     assert ttls("max_ttl: 1m") == (0, MINUTE, MINUTE)
     assert ttls("min_ttl: 0, default_ttl: 0, max_ttl: 0") == (0, 0, 0)
     assert policy("max_ttl: 0").value("p").ttl.is_off
+    assert ttls("heuristic_freshness: 0.1") == (0, 0, YEAR)
+    assert policy("heuristic_freshness: 0.1").value("p").ttl.heuristic == 0.1
 
 
 def test_the_largest_stored_object_follows_a_small_cache() -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeproxy.core.decision import (
     Fail,
@@ -14,6 +16,7 @@ from edgeproxy.core.decision import (
     Refresh,
     Serve,
     Verdict,
+    excused,
     on_error,
     on_lookup,
     on_reply,
@@ -24,7 +27,8 @@ from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import CachePolicy, Stored
-from tests.core.conftest import rows
+from edgeproxy.core.wishes import Wishes
+from tests.core.conftest import rows, steady
 
 NOW = 784_111_777.0
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -88,6 +92,158 @@ def kept(response: Head, lifetime_s: float, age_s: float = 0.0) -> Stored:
 )
 def test_on_lookup(found: Stored | None, other_variants: bool, now: float, expected: Lookup) -> None:
     assert on_lookup(found, other_variants, RFC, now) == expected
+
+
+VALID = head(etag='"a"')
+AGAIN = (("If-None-Match", '"a"'),)
+UNWANTED = Fetch(Forward.REQUEST, Reason.REQUEST_DIRECTIVE, AGAIN)
+RENEWED = Fetch(Forward.STALE, Reason.STALE, AGAIN)
+WINDOW = head(etag='"a"', cache_control="stale-while-revalidate=60")
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "now", "expected"),
+    rows(
+        ("no-cache", kept(VALID, 60), Wishes(no_cache=True), NOW, UNWANTED, "RFC 9111 §5.2.1.4"),
+        ("old enough", kept(VALID, 60), Wishes(max_age=5), NOW + 5, Serve(5, 55), "RFC 9111 §5.2.1.1"),
+        ("too old", kept(VALID, 60), Wishes(max_age=5), NOW + 6, UNWANTED, "RFC 9111 §5.2.1.1"),
+        ("fresh enough", kept(VALID, 60), Wishes(min_fresh=60), NOW, Serve(0, 60), "RFC 9111 §5.2.1.3"),
+        ("not fresh enough", kept(VALID, 60), Wishes(min_fresh=61), NOW, UNWANTED, "RFC 9111 §5.2.1.3"),
+        (
+            "no-store may use it",
+            kept(VALID, 60),
+            Wishes(no_store=True),
+            NOW,
+            Serve(0, 60),
+            "RFC 9111 §5.2.1.5",
+        ),
+        (
+            "stale, and wanted",
+            kept(VALID, 60),
+            Wishes(max_stale=10),
+            NOW + 70,
+            Serve(70, -10, Reason.MAX_STALE),
+            "RFC 9111 §5.2.1.2",
+        ),
+        ("too stale", kept(VALID, 60), Wishes(max_stale=10), NOW + 71, RENEWED, "RFC 9111 §5.2.1.2"),
+        (
+            "stale, and not too old",
+            kept(VALID, 60),
+            Wishes(max_age=70, max_stale=10),
+            NOW + 70,
+            Serve(70, -10, Reason.MAX_STALE),
+            "RFC 9111 §5.2.1.1",
+        ),
+        (
+            "stale, and too old",
+            kept(VALID, 60),
+            Wishes(max_age=69, max_stale=10),
+            NOW + 70,
+            RENEWED,
+            "RFC 9111 §5.2.1.1",
+        ),
+        ("fresh and stale", kept(VALID, 60), Wishes(min_fresh=0, max_stale=9), NOW + 61, RENEWED, "§5.2.1.3"),
+        (
+            "stale, and the origin forbids it",
+            kept(head(etag='"a"', cache_control="must-revalidate"), 60),
+            Wishes(max_stale=10),
+            NOW + 61,
+            RENEWED,
+            "RFC 9111 §5.2.2.2",
+        ),
+        (
+            "stale while it is revalidated",
+            kept(WINDOW, 60),
+            Wishes(max_stale=10),
+            NOW + 61,
+            Serve(61, -1, Reason.STALE_WHILE_REVALIDATE, RENEWED),
+            "RFC 5861 §3",
+        ),
+        ("max-age wants none", kept(WINDOW, 60), Wishes(max_age=99), NOW + 61, RENEWED, "RFC 9111 §5.2.1.1"),
+        (
+            "no-store has nothing refreshed",
+            kept(WINDOW, 60),
+            Wishes(no_store=True),
+            NOW + 61,
+            RENEWED,
+            "RFC 9111 §5.2.1.5",
+        ),
+        (
+            "an excuse is not wanted",
+            replace(kept(VALID, 60), excused_until=NOW + 99),
+            Wishes(max_age=99),
+            NOW + 61,
+            RENEWED,
+            "RFC 9111 §5.2.1.1",
+        ),
+        (
+            "only from the cache",
+            kept(VALID, 60),
+            Wishes(only_if_cached=True),
+            NOW,
+            Serve(0, 60),
+            "RFC 9111 §5.2.1.7",
+        ),
+        (
+            "only from the cache, and nothing there",
+            None,
+            Wishes(only_if_cached=True),
+            NOW,
+            Fail(504, Reason.ONLY_IF_CACHED),
+            "RFC 9111 §5.2.1.7",
+        ),
+        (
+            "only from the cache, and stale",
+            kept(VALID, 60),
+            Wishes(only_if_cached=True),
+            NOW + 60,
+            Fail(504, Reason.ONLY_IF_CACHED),
+            "RFC 9111 §5.2.1.7",
+        ),
+        (
+            "only from the cache, and newer",
+            kept(VALID, 60),
+            Wishes(only_if_cached=True, no_cache=True),
+            NOW,
+            Fail(504, Reason.ONLY_IF_CACHED),
+            "RFC 9111 §5.2.1.7",
+        ),
+    ),
+)
+def test_on_lookup_with_wishes(found: Stored | None, asked: Wishes, now: float, expected: Lookup) -> None:
+    assert on_lookup(found, False, RFC, now, asked) == expected
+
+
+AGES = st.integers(0, 200)
+
+
+@steady
+@given(
+    AGES,
+    AGES,
+    AGES,
+    st.sampled_from(
+        ["", "max-age=1", "must-revalidate", "stale-while-revalidate=20", "no-cache", "s-maxage=9"]
+    ),
+    st.builds(Wishes, st.booleans(), st.booleans(), st.booleans(), *[st.none() | AGES] * 3),
+)
+def test_what_is_served_is_wanted(life: int, age: int, later: int, said: str, asked: Wishes) -> None:
+    """RFC 9111 §4: fresh, or allowed to be stale by both sides; and nothing that is refused."""
+    found = Stored(head(cache_control=said, etag='"a"'), life, age, NOW)
+    decision = on_lookup(found, False, RFC, NOW + later, asked)
+    assert not (asked.only_if_cached and isinstance(decision, Fetch))
+    if not isinstance(decision, Serve):
+        return
+    assert decision.age_s == age + later
+    assert decision.fresh_for_s == life - decision.age_s
+    assert not asked.no_cache
+    assert decision.age_s <= (decision.age_s if asked.max_age is None else asked.max_age)
+    assert decision.fresh_for_s >= (decision.fresh_for_s if asked.min_fresh is None else asked.min_fresh)
+    if decision.fresh_for_s <= 0:
+        assert "revalidate" not in said or "while" in said
+        assert said != "no-cache"
+        window = 20 if "while" in said else 0
+        assert -decision.fresh_for_s <= max(window, asked.max_stale or 0)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +421,16 @@ def test_on_error(error: OriginError, expected: Fail) -> None:
     assert on_error(error, RFC, None, NOW) == expected
 
 
+def test_a_viewer_may_take_what_is_stale_in_place_of_a_failure() -> None:
+    """RFC 5861 §4."""
+    found = kept(head(etag='"a"'), 60)
+    assert excused(found, RFC, 503, NOW + 70, Wishes(stale_if_error=11)) is not None
+    assert excused(found, RFC, 503, NOW + 70, Wishes(stale_if_error=9)) is None
+    assert excused(found, RFC, 503, NOW + 70) is None
+    assert excused(None, RFC, 503, NOW, Wishes(stale_if_error=11)) is None
+    assert excused(kept(head(404), 60), RFC, 503, NOW, Wishes(stale_if_error=11)) is None
+
+
 def test_forward_words_are_those_of_the_rfc() -> None:
     """RFC 9211 §2.2."""
     assert [word.value for word in Forward] == [
@@ -273,5 +439,6 @@ def test_forward_words_are_those_of_the_rfc() -> None:
         "uri-miss",
         "vary-miss",
         "stale",
+        "request",
         "partial",
     ]

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.directives import MAX_SECONDS, CacheControl, cache_control, delta_seconds
-from edgeproxy.core.message import Headers
+from edgeproxy.core.directives import (
+    MAX_SECONDS,
+    UNDERSTOOD,
+    CacheControl,
+    cache_control,
+    delta_seconds,
+    effective,
+    targeted,
+)
+from edgeproxy.core.freshness import TtlPolicy
+from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.storing import CachePolicy, may_store
 from tests.core.conftest import rows, steady
 
 
@@ -47,10 +57,47 @@ def parsed(*values: str) -> CacheControl:
         (
             "field names of no-cache",
             'no-cache="Set-Cookie"',
-            CacheControl(no_cache=True),
+            CacheControl(no_cache_fields=frozenset({"set-cookie"})),
             "RFC 9111 §5.2.2.4",
         ),
-        ("field names of private", 'private="x, y"', CacheControl(private=True), "RFC 9111 §5.2.2.7"),
+        (
+            "field names of private",
+            'private="X, y"',
+            CacheControl(private_fields=frozenset({"x", "y"})),
+            "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "field names in two places",
+            'private="x", private=" y ,"',
+            CacheControl(private_fields=frozenset({"x", "y"})),
+            "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "with field names and without",
+            'private="x", private',
+            CacheControl(private=True),
+            "RFC 9111 §5.2.2.7",
+        ),
+        ("no field name in quotes", 'private=""', CacheControl(private=True), "RFC 9111 §5.2.2.7"),
+        ("a comma in quotes", 'no-cache=","', CacheControl(no_cache=True), "RFC 9111 §5.2.2.4"),
+        ("no field name between commas", 'private="x,,y"', CacheControl(private=True), "RFC 9110 §5.6.1"),
+        ("what is no field name", 'private="x y"', CacheControl(private=True), "RFC 9111 §5.2.2.7"),
+        ("an escape in field names", 'private="x\\y"', CacheControl(private=True), "RFC 9110 §5.6.4"),
+        ("field names left open", 'private="x', CacheControl(private=True), "RFC 9110 §5.6.4"),
+        ("no-cache with a token", "no-cache=x", CacheControl(no_cache=True), "RFC 9111 §5.2.2.4"),
+        (
+            "a field that cannot be withheld",
+            'private="x, Cache-Control"',
+            CacheControl(private=True),
+            "RFC 9111 §5.2.2.7, stricter",
+        ),
+        ("must-understand", "must-understand", CacheControl(must_understand=True), "RFC 9111 §5.2.2.3"),
+        (
+            "directives inside another's argument",
+            'x="no-store, max-age=5", public',
+            CacheControl(public=True),
+            "RFC 9111 §5.2",
+        ),
         ("private with a token", "private=x", CacheControl(private=True), "RFC 9111 §5.2.2.7"),
         ("a needless argument", "no-store=1", CacheControl(no_store=True), "RFC 9111 §5.2"),
         ("blanks around =", "max-age =\t60", CacheControl(max_age=60), "RFC 9111 §5.2, lenient"),
@@ -215,3 +262,105 @@ def test_a_hostile_field_costs_no_more_than_its_length(unit: str) -> None:
     begun = time.perf_counter()
     cache_control(headers)
     assert time.perf_counter() - begun < 0.25
+
+
+def with_targeted(value: str | None, control: str | None = None, status: int = 200) -> Head:
+    said = (("CDN-Cache-Control", value), ("Cache-Control", control))
+    return Head(status, Headers((name, text) for name, text in said if text is not None))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    rows(
+        ("max-age", "max-age=60", CacheControl(max_age=60, is_targeted=True), "RFC 9213 §2.1"),
+        ("a flag", "no-store", CacheControl(no_store=True, is_targeted=True), "RFC 9213 §2.1"),
+        (
+            "several",
+            "max-age=60, must-revalidate, stale-if-error=5",
+            CacheControl(max_age=60, must_revalidate=True, stale_if_error=5, is_targeted=True),
+            "RFC 9213 §2.1",
+        ),
+        (
+            "field names in a string",
+            'no-cache="X-A, x-b"',
+            CacheControl(no_cache_fields=frozenset({"x-a", "x-b"}), is_targeted=True),
+            "RFC 9213 §2.1",
+        ),
+        ("a string of no names", 'private=""', CacheControl(private=True, is_targeted=True), "RFC 9213 §2.1"),
+        ("true is a flag", "private=?1", CacheControl(private=True, is_targeted=True), "RFC 9651 §3.3.6"),
+        ("the last of two", "max-age=1, max-age=60", CacheControl(max_age=60, is_targeted=True), "RFC 9651"),
+        (
+            "parameters do not count",
+            "max-age=60;no-store",
+            CacheControl(max_age=60, is_targeted=True),
+            "RFC 9213 §2.1",
+        ),
+        ("others do not count", 'foo="bar", x=(1 2)', CacheControl(is_targeted=True), "RFC 9213 §2.2"),
+        (
+            "as large as numbers go",
+            "max-age=" + "9" * 15,
+            CacheControl(max_age=MAX_SECONDS, is_targeted=True),
+            "RFC 9111 §1.2.2",
+        ),
+        ("absent", None, None, "RFC 9213 §2.2"),
+        ("empty", "", None, "RFC 9213 §2.1"),
+        ("no dictionary", "max-age=60, &&&&&", None, "RFC 9213 §2.1"),
+        ("upper case", "Max-Age=60", None, "RFC 9213 §2.1"),
+        ("a number in quotes", 'max-age="60"', None, "RFC 9213 §2.1"),
+        ("a decimal", "max-age=60.0", None, "RFC 9213 §2.1"),
+        ("a number below zero", "max-age=-1", None, "RFC 9111 §1.2.2"),
+        ("no number", "max-age", None, "RFC 9213 §2.1"),
+        ("a flag that is false", "no-store=?0", None, "RFC 9213 §2.1"),
+        ("a flag with a number", "no-store=1", None, "RFC 9213 §2.1"),
+        ("field names as a token", "private=x", None, "RFC 9213 §2.1"),
+    ),
+)
+def test_targeted(value: str | None, expected: CacheControl | None) -> None:
+    head = with_targeted(value, "max-age=5")
+    assert targeted(head.headers) == expected
+    assert effective(head, is_targeted=True) == (expected or CacheControl(max_age=5))
+    assert effective(head, is_targeted=False) == CacheControl(max_age=5)
+
+
+def test_lines_of_a_targeted_field_are_one_dictionary() -> None:
+    """RFC 9651 §4.2."""
+    lines = [("CDN-Cache-Control", "max-age=60"), ("Cdn-Cache-Control", "no-store")]
+    assert targeted(Headers(lines)) == CacheControl(max_age=60, no_store=True, is_targeted=True)
+    assert targeted(Headers([*lines, ("CDN-Cache-Control", "?")])) is None
+
+
+@steady
+@given(TEXT, TEXT)
+def test_a_targeted_field_counts_alone_or_not_at_all(value: str, other: str) -> None:
+    """RFC 9213 §2.2."""
+    head = with_targeted(value, other)
+    control = effective(head, is_targeted=True)
+    assert control in (
+        effective(with_targeted(value), is_targeted=True),
+        effective(with_targeted(None, other), is_targeted=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "no_store"),
+    rows(
+        ("a status that is understood", 200, False, "RFC 9111 §5.2.2.3"),
+        ("an error that is understood", 404, False, "RFC 9111 §5.2.2.3"),
+        ("a status of which we know no rules", 201, True, "RFC 9111 §5.2.2.3"),
+        ("a part", 206, True, "RFC 9111 §3.3"),
+        ("a status that nobody knows", 599, True, "RFC 9111 §5.2.2.3"),
+    ),
+)
+def test_must_understand(status: int, no_store: bool) -> None:
+    head = with_targeted(None, "must-understand, no-store, max-age=60", status)
+    expected = CacheControl(must_understand=True, no_store=no_store, max_age=60)
+    assert effective(head, is_targeted=False) == expected
+    assert effective(with_targeted(None, "no-store", status), is_targeted=False).no_store
+
+
+def test_statuses_that_are_understood_are_those_that_are_stored() -> None:
+    """RFC 9111 §3."""
+    policy = CachePolicy(TtlPolicy(1, 10, 100))
+    said = Headers([("Cache-Control", "max-age=60")])
+    stored = {s for s in range(200, 600) if may_store(Request("GET", "/"), Head(s, said), policy, 0) is None}
+    assert stored == UNDERSTOOD

@@ -45,6 +45,15 @@ def test_error_lifetime(status: int, control: str | None, ttl: TtlPolicy, expect
     assert error_lifetime(head, ttl, ERRORS, NOW) == expected
 
 
+def test_an_error_may_be_guessed_at_where_its_status_allows_it() -> None:
+    """RFC 9111 §4.2.2."""
+    modified = Headers([("Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT")])
+    guessing = TtlPolicy(0, 0, 1_000, heuristic=0.1)
+    assert error_lifetime(Head(404, modified), guessing, ERRORS, NOW) == 360
+    assert error_lifetime(Head(503, modified), guessing, ERRORS, NOW) == 0
+    assert error_lifetime(Head(405, modified), guessing, ERRORS, NOW) == 0
+
+
 def test_expires_counts_as_well() -> None:
     head = Head(503, Headers([("Expires", "Sun, 06 Nov 1994 08:51:17 GMT")]))
     assert error_lifetime(head, OPTIMIZED, ERRORS, NOW) == 100

@@ -165,10 +165,25 @@ TABLE = "CloudFront, Managing how long content stays"
         (
             "no-cache with names",
             {"cache_control": 'no-cache="Set-Cookie", max-age=60'},
-            0,
-            10,
+            60,
+            60,
             "RFC 9111 §5.2.2.4",
         ),
+        (
+            "private with names",
+            {"cache_control": 'private="Set-Cookie", max-age=60'},
+            60,
+            60,
+            "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "no-store for those who do not understand",
+            {"cache_control": "no-store, must-understand, max-age=60"},
+            60,
+            60,
+            "RFC 9111 §5.2.2.3",
+        ),
+        ("not asked for a CDN's own field", {"cdn_cache_control": "max-age=60"}, 0, 100, "RFC 9213 §2.2"),
         ("private", {"cache_control": "private, max-age=60"}, 0, 10, TABLE),
         ("Pragma is for requests", {"pragma": "no-cache"}, 0, 100, "RFC 9111 §5.4"),
         ("Last-Modified is no guess", {"last_modified": "Sun, 06 Nov 1983 08:49:37 GMT"}, 0, 100, TABLE),
@@ -177,6 +192,55 @@ TABLE = "CloudFront, Managing how long content stays"
 def test_ttl_table(fields: dict[str, str], at_rfc: float, at_cloudfront: float) -> None:
     assert lifetime(head(**fields), RFC, NOW) == at_rfc
     assert lifetime(head(**fields), CLOUDFRONT, NOW) == at_cloudfront
+
+
+GUESSING = TtlPolicy(0, 0, 1_000, heuristic=0.1)
+GUESS = {"last_modified": HOUR_EARLIER}
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "policy", "expected"),
+    rows(
+        ("a tenth of an hour", 200, GUESS, GUESSING, 360, "RFC 9111 §4.2.2"),
+        ("by its Date", 200, GUESS | {"date": HOUR_EARLIER}, GUESSING, 0, "RFC 9111 §4.2.2"),
+        ("a Date in the future is none", 200, GUESS | {"date": HOUR_LATER}, GUESSING, 360, "RFC 9111 §4.2.3"),
+        ("modified at no date", 200, {"last_modified": "x"}, GUESSING, 0, "RFC 9111 §4.2.2"),
+        (
+            "no longer than the max TTL",
+            200,
+            {"last_modified": "Sun, 06 Nov 1983 08:49:37 GMT"},
+            GUESSING,
+            1_000,
+            TABLE,
+        ),
+        ("modified in the future", 200, {"last_modified": HOUR_LATER}, GUESSING, 0, "RFC 9111 §4.2.2"),
+        ("nothing to guess by", 200, {}, GUESSING, 0, "RFC 9111 §4.2.2"),
+        ("a lifetime is said", 200, GUESS | {"cache_control": "max-age=5"}, GUESSING, 5, "RFC 9111 §4.2.2"),
+        ("a malformed one", 200, GUESS | {"cache_control": "max-age=x"}, GUESSING, 0, "RFC 9111 §4.2.1"),
+        ("Expires is said", 200, GUESS | {"expires": "0"}, GUESSING, 0, "RFC 9111 §4.2.2"),
+        ("no-cache", 200, GUESS | {"cache_control": "no-cache"}, GUESSING, 0, "RFC 9111 §5.2.2.4"),
+        ("a redirect for good", 301, GUESS, GUESSING, 360, "RFC 9110 §15.1"),
+        ("a redirect for now", 302, GUESS, GUESSING, 0, "RFC 9110 §15.1"),
+        ("a policy that does not guess", 200, GUESS, RFC, 0, "RFC 9111 §4.2.2"),
+        ("a default TTL", 200, GUESS, TtlPolicy(0, 50, 1_000, heuristic=0.1), 50, "our choice"),
+    ),
+)
+def test_guess(status: int, fields: dict[str, str], policy: TtlPolicy, expected: float) -> None:
+    assert lifetime(Head(status, head(**fields).headers), policy, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    rows(
+        ("instead of Cache-Control", {"cache_control": "no-store"}, 60, "RFC 9213 §2.2"),
+        ("instead of Expires", {"expires": "0"}, 60, "RFC 9213 §2.2"),
+    ),
+)
+def test_a_targeted_field_counts_alone(fields: dict[str, str], expected: float) -> None:
+    policy = TtlPolicy(is_targeted=True)
+    assert lifetime(head(cdn_cache_control="max-age=60", **fields), policy, NOW) == expected
+    assert lifetime(head(cdn_cache_control="must-revalidate", **fields), policy, NOW) == 0
+    assert lifetime(head(cdn_cache_control="MAX-AGE=60", **fields), policy, NOW) == 0
 
 
 @pytest.mark.parametrize(
@@ -228,13 +292,27 @@ DATES = st.sampled_from([NOW_TEXT, HOUR_LATER, HOUR_EARLIER, "0", "", "Fri, 31 D
 
 
 @steady
-@given(SECONDS, SECONDS, SECONDS, CONTROLS | st.none(), DATES | st.none(), DATES | st.none())
+@given(
+    SECONDS,
+    SECONDS | st.just(0.0),
+    SECONDS,
+    st.floats(0, 1),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "cache_control": CONTROLS,
+            "cdn_cache_control": CONTROLS,
+            "expires": DATES,
+            "date": DATES,
+            "last_modified": DATES,
+        },
+    ),
+    st.booleans(),
+)
 def test_lifetime_is_never_outside_the_policy(
-    minimum: float, default: float, maximum: float, control: str | None, expires: str | None, date: str | None
+    minimum: float, default: float, maximum: float, part: float, said: dict[str, str], is_targeted: bool
 ) -> None:
-    said = {"cache_control": control, "expires": expires, "date": date}
-    given_head = head(**{name: value for name, value in said.items() if value is not None})
-    seconds = lifetime(given_head, TtlPolicy(minimum, default, maximum), NOW)
+    seconds = lifetime(head(**said), TtlPolicy(minimum, default, maximum, is_targeted, part), NOW)
     assert minimum <= seconds <= max(minimum, default, maximum)
 
 

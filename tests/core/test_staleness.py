@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.message import Head, Headers
-from edgeproxy.core.staleness import on_failure, while_revalidating
+from edgeproxy.core.staleness import as_wanted, on_failure, while_revalidating
 from edgeproxy.core.storing import CachePolicy, Stored
 from tests.core.conftest import rows, steady
 
@@ -51,6 +51,31 @@ def test_while_revalidating(control: str, after_s: float, expected: bool) -> Non
 )
 def test_on_failure(control: str, after_s: float, policy: CachePolicy, expected: bool) -> None:
     assert on_failure(stored(control), policy, NOW + after_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("control", "after_s", "wanted_s", "expected"),
+    rows(
+        ("within what is wanted", "max-age=60", 90, 30, True, "RFC 9111 §5.2.1.2"),
+        ("beyond", "max-age=60", 91, 30, False, "RFC 9111 §5.2.1.2"),
+        ("no longer than the max TTL", "max-age=60", 1_061, 9_999, False, DOC),
+        ("must-revalidate", "must-revalidate", 61, 30, False, "RFC 9111 §5.2.2.2"),
+        ("proxy-revalidate", "proxy-revalidate", 61, 30, False, "RFC 9111 §5.2.2.8"),
+        ("s-maxage", "s-maxage=60", 61, 30, False, "RFC 9111 §5.2.2.10"),
+        ("no-cache", "no-cache", 61, 30, False, "RFC 9111 §5.2.2.4"),
+    ),
+)
+def test_as_wanted(control: str, after_s: float, wanted_s: int, expected: bool) -> None:
+    assert as_wanted(stored(control), RFC, NOW + after_s, wanted_s) is expected
+    if after_s < 1_000:
+        assert on_failure(stored(control), RFC, NOW + after_s, wanted_s) is expected
+
+
+def test_a_viewers_window_adds_to_the_origins() -> None:
+    """RFC 5861 §4."""
+    assert on_failure(stored("stale-if-error=10"), RFC, NOW + 80, 30)
+    assert on_failure(stored("stale-if-error=30, s-maxage=60"), RFC, NOW + 80, 0)
+    assert not on_failure(stored("stale-if-error=10"), RFC, NOW + 80, 15)
 
 
 @steady

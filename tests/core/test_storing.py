@@ -8,7 +8,7 @@ from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
+from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored, unvalidated
 from tests.core.conftest import rows, steady
 
 NOW = 784_111_777.0
@@ -77,9 +77,30 @@ def test_part_of_a_response_is_not_stored() -> None:
         (
             "private for some fields",
             {"cache_control": 'private="x"'},
-            Reason.PRIVATE,
+            None,
             None,
             "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "a cookie that is for one alone",
+            {"cache_control": 'private="Set-Cookie"', "set_cookie": "a=1"},
+            None,
+            None,
+            "RFC 9111 §5.2.2.7",
+        ),
+        (
+            "a cookie that is not to be used again",
+            {"cache_control": 'no-cache="Set-Cookie"', "set_cookie": "a=1"},
+            None,
+            None,
+            "RFC 9111 §5.2.2.4",
+        ),
+        (
+            "no-store for those who do not understand",
+            {"cache_control": "no-store, must-understand"},
+            None,
+            None,
+            "RFC 9111 §5.2.2.3",
         ),
         (
             "no-store before private",
@@ -164,6 +185,50 @@ def test_what_is_kept_of_a_response() -> None:
         variant=("o", None),
         is_for_everybody=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("control", "kept_fields", "shown_fields"),
+    rows(
+        ("nothing named", "max-age=60", {"x_a", "x_b", "set_cookie"}, {"x_a", "x_b", "set_cookie"}, "§3"),
+        ("private", 'private="X-A"', {"x_b", "set_cookie"}, {"x_b", "set_cookie"}, "RFC 9111 §5.2.2.7"),
+        (
+            "no-cache",
+            'no-cache="X-A"',
+            {"x_a", "x_b", "set_cookie"},
+            {"x_b", "set_cookie"},
+            "RFC 9111 §5.2.2.4",
+        ),
+        ("a cookie", 'no-cache="X-A, Set-Cookie"', {"x_a", "x_b"}, {"x_b"}, "RFC 9111 §5.2.2.4, stricter"),
+        (
+            "what is not there",
+            'private="X-C"',
+            {"x_a", "x_b", "set_cookie"},
+            {"x_a", "x_b", "set_cookie"},
+            "§3",
+        ),
+    ),
+)
+def test_fields_that_are_named_are_not_for_everybody(
+    control: str, kept_fields: set[str], shown_fields: set[str]
+) -> None:
+    said = {"x_a": "1", "x_b": "2", "set_cookie": "a=1"}
+
+    def those(names: set[str]) -> Head:
+        return Head(200, fields(cache_control=control, **{n: v for n, v in said.items() if n in names}))
+
+    response = stored(get(), those(set(said)), WITH_COOKIES, NOW, NOW)
+    assert response.head == those(kept_fields)
+    assert unvalidated(response, WITH_COOKIES).head == those(shown_fields)
+
+
+def test_a_field_that_only_a_cdn_may_not_use() -> None:
+    """RFC 9213 §2.2."""
+    response = stored(
+        get(), Head(200, fields(cdn_cache_control='max-age=60, no-cache="x-a"', x_a="1")), RFC, NOW, NOW
+    )
+    assert "x-a" in unvalidated(response, RFC).head.headers
+    assert "x-a" not in unvalidated(response, CachePolicy(TtlPolicy(is_targeted=True))).head.headers
 
 
 def kept(lifetime_s: float = 60.0, age_s: float = 10.0) -> Stored:

@@ -1,0 +1,93 @@
+"""What an origin says to caches, as viewers see it: targeted fields, fields for one alone."""
+
+from collections.abc import Awaitable, Callable
+
+from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
+
+Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
+Gateway = Callable[[str], Awaitable[Edge]]
+
+
+def text(url: str, policy: str = "") -> str:
+    return f"""
+origins: {{site: {{type: http, url: "{url}", connection_attempts: 1}}}}
+cache_policies: {{plain: {{min_ttl: 0, default_ttl: 0, {policy}}}}}
+default_behavior: {{target_origin: site, cache_policy: plain}}
+"""
+
+
+def origin_saying(**fields: str) -> Script:
+    async def script(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") is not None:
+            await exchange.answer(304, **fields)
+        else:
+            await exchange.answer(200, b"body", **fields)
+
+    return script
+
+
+async def test_a_targeted_field_counts_where_it_is_heeded(scripted: Starts, edge: Gateway) -> None:
+    said = {"cdn_cache_control": "max-age=60", "cache_control": "no-store", "expires": "0"}
+    origin = await scripted(origin_saying(**said))
+    heeding = await edge(text(origin.url, "targeted_cache_control: true"))
+    await heeding.get("/x")
+    hit, _ = await heeding.get("/x")
+    assert (hit.headers["X-Cache"], len(origin.asked)) == ("Hit from cloudfront", 1)
+    assert hit.headers["CDN-Cache-Control"] == "max-age=60"
+    assert (hit.headers["Cache-Control"], hit.headers["Expires"]) == ("no-store", "0")
+
+    as_cloudfront = await edge(text(origin.url))
+    await as_cloudfront.get("/x")
+    miss, _ = await as_cloudfront.get("/x")
+    assert (miss.headers["X-Cache"], len(origin.asked)) == ("Miss from cloudfront", 3)
+
+
+async def test_a_field_for_one_alone_goes_to_nobody_else(scripted: Starts, edge: Gateway) -> None:
+    said = {"cache_control": 'max-age=60, private="X-User, Set-Cookie"', "x_user": "me", "set_cookie": "a=1"}
+    origin = await scripted(origin_saying(**said, x_other="1"))
+    e = await edge(text(origin.url))
+    first, _ = await e.get("/x")
+    assert (first.headers["X-User"], first.headers["Set-Cookie"]) == ("me", "a=1")
+    second, body = await e.get("/x")
+    assert (second.headers["X-Cache"], body, second.headers["X-Other"]) == (
+        "Hit from cloudfront",
+        b"body",
+        "1",
+    )
+    assert not {"X-User", "Set-Cookie"} & set(second.headers)
+
+
+async def test_a_field_that_is_not_to_be_used_again_waits_for_a_validation(
+    scripted: Starts, edge: Gateway
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") is not None:
+            await exchange.answer(304)
+        else:
+            lifetime = "max-age=60" if exchange.target == "/fresh" else "max-age=0"
+            await exchange.answer(
+                200, b"body", etag='"1"', x_price="5", cache_control=f'{lifetime}, no-cache="X-Price"'
+            )
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    for path, shown in (("/fresh", False), ("/stale", True)):
+        first, _ = await e.get(path)
+        second, _ = await e.get(path)
+        assert first.headers["X-Price"] == "5"
+        assert ("X-Price" in second.headers) is shown
+    assert origin.lines == ["GET /fresh", "GET /stale", "GET /stale"]
+
+
+async def test_a_lifetime_is_guessed_where_the_policy_has_it_so(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(origin_saying(last_modified="Sun, 06 Nov 1994 08:49:37 GMT"))
+    guessing = await edge(
+        text(origin.url, "heuristic_freshness: 0.1, max_ttl: 2h").replace("default_ttl: 0, ", "")
+    )
+    await guessing.get("/x")
+    hit, _ = await guessing.get("/x")
+    assert hit.headers["Cache-Status"].startswith("edgeproxy; hit; ttl=71")
+    strict = await edge(text(origin.url))
+    await strict.get("/x")
+    again, _ = await strict.get("/x")
+    assert "fwd=stale" in again.headers["Cache-Status"]
