@@ -1,21 +1,29 @@
 """Stored responses in memory, bounded in bytes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from sys import getsizeof
 from typing import Any
 
 from cachetools import LRUCache
 
 from edgeproxy.core.invalidation import Invalidation, cache_tags
 from edgeproxy.core.key import CacheKey, variant
-from edgeproxy.core.message import Headers
+from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.index import Index
+from edgeproxy.store.lexicon import KeptHeaders, Lexicon
 
-ENTRY_OVERHEAD_BYTES = 1_900
-"""What an entry takes besides its body and the text of its fields (measured: bench/cache.py)."""
-_FIELD_OVERHEAD_BYTES = 170
+# What things take besides their text, measured as resident memory: bench/memory.py.
+_KEY_BYTES = 400
+_ENTRY_BYTES = 420
+_QUERY_BYTES = 200
+_TAGS_BYTES = 100
+_TAG_BYTES = 90
+_KEY_FIELD_BYTES = 90
 _MAX_VARIANTS = 16
+_NO_TAGS: frozenset[str] = frozenset()
+"""One for all: an empty set of one's own takes 216 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +33,21 @@ class Entry:
     stored: Stored
     body: bytes
 
-    @property
-    def size(self) -> int:
-        """Bytes that it takes in memory, near enough."""
-        fields = sum(
-            len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in self.stored.head.headers
-        )
-        return ENTRY_OVERHEAD_BYTES + fields + len(self.body)
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Slot:
     """All variants under one key, the newest first."""
 
-    entries: list[Entry]
+    entries: tuple[Entry, ...]
+    tags: frozenset[str]
     size: int
+    """Bytes that it takes with its key and all that leads to it; whoever asks chooses how long a key is."""
+
+    @classmethod
+    def of(cls, key: CacheKey, *entries: Entry) -> "_Slot":
+        tags = frozenset().union(*(cache_tags(entry.stored.head) for entry in entries)) or _NO_TAGS
+        size = _key_bytes(key) + sum(map(_entry_bytes, entries)) + _tags_bytes(tags)
+        return cls(entries, tags, size)
 
 
 class _Slots(LRUCache[CacheKey, _Slot]):
@@ -51,8 +59,7 @@ class _Slots(LRUCache[CacheKey, _Slot]):
 
     def __setitem__(self, key: CacheKey, slot: _Slot, *args: Any, **more: Any) -> None:
         super().__setitem__(key, slot, *args, **more)
-        tags = (cache_tags(entry.stored.head) for entry in slot.entries)
-        self.index.add(key, frozenset().union(*tags))
+        self.index.add(key, slot.tags)
 
     def __delitem__(self, key: CacheKey, *args: Any, **more: Any) -> None:
         super().__delitem__(key, *args, **more)
@@ -70,6 +77,7 @@ class MemoryCache:
         self.max_bytes = max_bytes
         self.max_object_bytes = min(max_object_bytes, max_bytes)
         self._slots = _Slots(max(max_bytes, 1))
+        self._lexicon = Lexicon()
         self._reserved = 0
 
     def find(self, key: CacheKey, sent: Callable[[], Headers]) -> tuple[Entry | None, bool]:
@@ -92,22 +100,23 @@ class MemoryCache:
 
     def store(self, key: CacheKey, entry: Entry) -> bool:
         """Put `entry` in place of the one of the same variant; False if it is too large."""
-        if entry.size > self.max_bytes - self._reserved:
-            self._slots.pop(key, None)
-            return False
+        entry = self._kept(entry)
         # A replacement that did not fit would raise and leave the old one: take that out first.
         before = self._slots.pop(key, None)
         others = [e for e in before.entries if not _is_same_variant(e, entry)] if before is not None else []
-        entries = [entry, *others][:_MAX_VARIANTS]
         if entry.stored.vary == () or any(e.stored.vary != entry.stored.vary for e in others):
             # The origin varies on other fields than before: what is known of older ones is no guide.
-            entries = [entry]
-        size = sum(e.size for e in entries)
-        if not self._make_room(size):
-            entries, size = [entry], entry.size
-            self._make_room(size)
-        self._slots[key] = _Slot(entries, size)
-        return True
+            others = []
+        for slot in (_Slot.of(key, entry, *others[: _MAX_VARIANTS - 1]), _Slot.of(key, entry)):
+            if self._make_room(slot.size):
+                self._slots[key] = slot
+                return True
+        return False
+
+    def _kept(self, entry: Entry) -> Entry:
+        head = entry.stored.head
+        headers = self._lexicon.kept(head.headers)
+        return replace(entry, stored=replace(entry.stored, head=Head(head.status, headers)))
 
     def discard(self, key: CacheKey) -> None:
         """Forget every variant of `key`."""
@@ -148,6 +157,31 @@ class MemoryCache:
 
     def __repr__(self) -> str:
         return f"MemoryCache({len(self)} keys, {self.used_bytes}/{self.max_bytes} bytes)"
+
+
+def _key_bytes(key: CacheKey) -> int:
+    size = _KEY_BYTES + getsizeof(key.path)
+    if key.query:
+        size += _QUERY_BYTES + getsizeof(key.query)
+    if key.cookies:
+        size += getsizeof(key.cookies)
+    return size + sum(_KEY_FIELD_BYTES + getsizeof(value) for _, value in key.headers)
+
+
+def _entry_bytes(entry: Entry) -> int:
+    stored = entry.stored
+    headers = stored.head.headers
+    assert isinstance(headers, KeptHeaders)
+    size = _ENTRY_BYTES + headers.own_bytes + getsizeof(entry.body)
+    if stored.vary:
+        size += sum(map(getsizeof, (stored.vary, *stored.vary, stored.variant, *stored.variant)))
+    return size
+
+
+def _tags_bytes(tags: frozenset[str]) -> int:
+    if not tags:
+        return 0
+    return _TAGS_BYTES + getsizeof(tags) + sum(_TAG_BYTES + getsizeof(tag) for tag in tags)
 
 
 def _is_same_variant(one: Entry, other: Entry) -> bool:
