@@ -190,6 +190,11 @@ def is_path_prefix(text: str) -> bool:
     return not text or (not text.endswith("/") and _is_normal(text))
 
 
+def is_page(text: str) -> bool:
+    """Whether it is the path of a page of its own, without a query."""
+    return text.startswith("/") and "?" not in text and _is_normal(text)
+
+
 def _is_normal(path: str) -> bool:
     try:
         return normalise(path, allow_ambiguous=True) == path

@@ -34,6 +34,7 @@ from edgeproxy.config.kinds import (
     Text,
     Whole,
     is_object_name,
+    is_page,
     is_path_prefix,
     is_pattern,
 )
@@ -42,6 +43,7 @@ from edgeproxy.config.units import Address, Duration, Listen, Size, duration_tex
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.erring import ErrorPolicy
+from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
@@ -49,8 +51,8 @@ from edgeproxy.core.paths import Pattern
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
 
-# CloudFront Developer Guide, "HTTP 4xx and 5xx status codes that CloudFront caches".
-ERROR_CODES = (400, 403, 404, 405, 412, 414, 415, 500, 501, 502, 503, 504)
+# CloudFront Developer Guide, "Create a custom error page for specific HTTP status codes".
+ERROR_CODES = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 
 Bool: TypeAlias = Annotated[bool, Flag()]
 Bytes: TypeAlias = Annotated[int, Size()]
@@ -492,10 +494,25 @@ class CustomErrorResponse(Section):
     """What is special about one error status."""
 
     error_code: Annotated[int, OneOf(ERROR_CODES)]
-    """Status of the origin's answer."""
+    """Status of the origin's answer, or of the error where there is none."""
+    response_page_path: (
+        Annotated[str, PathText(is_page, "the path of a page such as /errors/404.html", "path")] | None
+    ) = None
+    """The page that viewers get instead; it comes through the behaviour that its path falls to."""
+    response_code: Annotated[int, OneOf((200, *ERROR_CODES))] | None = None
+    """The status that the page is sent with."""
     error_caching_min_ttl: Seconds = 10.0
     """How long such an answer is served again at least; also how long an origin is left alone when a stale
     object stands in for it."""
+
+    @model_validator(mode="after")
+    def _page_has_code(self) -> Self:
+        """CloudFront refuses one without the other."""
+        if self.response_page_path is None and self.response_code is not None:
+            raise refused("response_code", "response_page_path beside it")
+        if self.response_page_path is not None and self.response_code is None:
+            raise refused("response_page_path", "response_code beside it")
+        return self
 
 
 class BackfillRule(Section):
@@ -556,7 +573,7 @@ class Config(Section):
     default_behavior: BehaviorSection
     """The behaviour for all other paths."""
     custom_error_responses: Annotated[tuple[CustomErrorResponse, ...], BeforeValidator(_each_code_once)] = ()
-    """Errors for which the 10 seconds that errors are remembered are too long or too short."""
+    """Errors that viewers get a page for, or that are to be remembered for other than 10 seconds."""
     backfill: Backfill = Backfill()
 
     def behavior_values(self) -> tuple[Behavior, ...]:
@@ -587,6 +604,14 @@ class Config(Section):
             origin_request=request_policy,
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
+        )
+
+    def error_pages(self) -> tuple[ErrorPage, ...]:
+        """The custom error pages as the rules take them."""
+        return tuple(
+            ErrorPage(r.error_code, r.response_page_path, r.response_code)
+            for r in self.custom_error_responses
+            if r.response_page_path is not None and r.response_code is not None
         )
 
     def _error_policy(self) -> ErrorPolicy:

@@ -31,6 +31,9 @@ class Reason(StrEnum):
     S3_NO_BUCKET = "s3-no-bucket"
     S3_REGION = "s3-region"
 
+    # The answer is not what the origin said.
+    ERROR_PAGE = "error-page"
+
     # The answer is not stored in the cache.
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"

@@ -1,14 +1,15 @@
 """What goes to the viewer: built from a stored response, from bytes on their way, from an origin's reply."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import assert_never
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
 from edgeproxy.core.decision import Fetch, Forward
+from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.errors import EdgeError, OriginError, RequestError
-from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored
@@ -107,6 +108,36 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
     report = Report(XCache.ERROR, forward, reason)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
+
+
+def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, front: Front) -> Answer:
+    """The custom error page `found` in place of `error`; it is still told as the error that it is.
+
+    A page that its origin does not have shows the status that its origin gave.  CloudFront Developer
+    Guide, "Generate custom error responses".
+    """
+    error.close()
+    record, told = error.record, found.record.report
+    assert record.report is not None
+    assert told is not None
+    has_page = found.head.status == 200
+    if not has_page:
+        record.fault = f"no {page.path}: its origin answered {found.head.status}"
+    report = replace(
+        record.report,
+        x_cache=XCache.ERROR,
+        reason=record.report.reason or Reason.ERROR_PAGE,
+        age_s=told.age_s,
+    )
+    status = page.response_code if has_page else found.head.status
+    head = Head(status, found.head.headers.without({"cache-status", "x-edge-origin", "x-edge-backfill"}))
+    is_read = request.method in ("GET", "HEAD")
+    if is_read and is_not_modified(request.headers, head):
+        head = not_modified(head)
+    if request.method == "HEAD" or head.status == 304:
+        found.close()
+        return _finished(record, front, head, b"", report, _nothing)
+    return _finished(record, front, head, found.body, report, found.close)
 
 
 _SENTENCES = {

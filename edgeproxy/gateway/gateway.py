@@ -11,13 +11,14 @@ from edgeproxy.clock import Clock
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.decision import Fetch, Serve, on_lookup
+from edgeproxy.core.error_pages import ErrorPage, page_for, page_request
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored
-from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_reader, from_reply
+from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_page, from_reader, from_reply
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
@@ -50,12 +51,16 @@ class Gateway:
         `request.path` is as received; `request.body` is None where the message has none.
         """
         record = self.new_record(request)
+        answer = await self._answered(request, record)
+        if record.status < 400:
+            return answer
+        page = page_for(record.status, record.reason, request.path, self._front.error_pages)
+        return answer if page is None else await self._paged(request, answer, page)
+
+    async def _answered(self, request: Request, record: Record) -> Answer:
+        """The answer, without a custom error page."""
         try:
-            visit = self.admitted(request, record)
-            bypass = visit.bypass
-            if bypass is not None:
-                return await self._straight(visit, bypass)
-            return await self._through_cache(visit)
+            return await self._visited(self.admitted(request, record))
         except EdgeError as error:
             return self.refused(record, error)
         except Exception as error:  # the viewer gets a 500, the log the cause; the server lives on
@@ -78,6 +83,25 @@ class Gateway:
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""
         return from_error(record, error, self._front)
+
+    async def _paged(self, request: Request, error: Answer, page: ErrorPage) -> Answer:
+        """`page` in place of `error`, which stays the answer if there is no page to be had."""
+        try:
+            asked = page_request(request, page)
+            found = await self._visited(self.admitted(asked, self.new_record(asked)))
+        except Exception as fault:  # the page was an extra: the error is answer enough
+            said = fault.message if isinstance(fault, EdgeError) else type(fault).__name__
+            error.record.fault = "; ".join(filter(None, (error.record.fault, f"no {page.path}: {said}")))
+            return error
+        except BaseException:
+            error.close()
+            raise
+        return from_page(request, error, found, page, self._front)
+
+    async def _visited(self, visit: Visit) -> Answer:
+        """Past the cache or through it.  Raises `EdgeError`."""
+        bypass = visit.bypass
+        return await (self._through_cache(visit) if bypass is None else self._straight(visit, bypass))
 
     async def _straight(self, visit: Visit, fetch: Fetch) -> Answer:
         """Past the cache."""

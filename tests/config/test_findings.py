@@ -9,6 +9,7 @@ from tests.config.conftest import SMALL, Told
 S3 = "origins: {o: {type: s3, bucket: assets, %s}}\ndefault_behavior: {target_origin: o}"
 HTTP = "origins: {o: {type: http, url: http://a, %s}}\ndefault_behavior: {target_origin: o}"
 POLICY = SMALL + "cache_policies: {p: {%s}}"
+ERROR = SMALL + "custom_error_responses: [{%s}]"
 BEHAVIOR = SMALL + "behaviors: [{path_pattern: /a, target_origin: site, %s}]"
 GROUP = "origins: {a: {type: http, url: http://a}, b: {type: http, url: http://b}}\n"
 GROUP += "origin_groups: {g: {%s}}\ndefault_behavior: {target_origin: a}"
@@ -140,6 +141,12 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "cached POST": (BEHAVIOR % "allowed_methods: [GET, POST], cached_methods: [POST]", 'behaviors[0].cached_methods[0]: got "POST", want one of GET, HEAD, OPTIONS'),
     "cached but not allowed": (BEHAVIOR % "cached_methods: [GET, OPTIONS]", "behaviors[0].cached_methods: got [GET, OPTIONS], want only methods that are in allowed_methods"),
     "76 behaviours": (small("behaviors: [" + ", ".join(f"{{path_pattern: /{n}, target_origin: site}}" for n in range(76)) + "]"), "behaviors: got 76 of them, want at most 75"),
+    "error without a page": (ERROR % "error_code: 412", "custom_error_responses[0].error_code: got 412, want one of 400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504"),
+    "page with a status of its own": (ERROR % "error_code: 404, response_page_path: /a, response_code: 201", "custom_error_responses[0].response_code: got 201, want one of 200, 400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504"),
+    "page without a status": (ERROR % "error_code: 404, response_page_path: /a", 'custom_error_responses[0].response_page_path: got "/a", want response_code beside it'),
+    "status without a page": (ERROR % "error_code: 404, response_code: 200", "custom_error_responses[0].response_code: got 200, want response_page_path beside it"),
+    "page with a query": (ERROR % "error_code: 404, response_page_path: '/a?b=1', response_code: 200", 'custom_error_responses[0].response_page_path: got "/a?b=1", want the path of a page such as /errors/404.html'),
+    "error twice": (ERROR % "error_code: 404}, {error_code: 404", "custom_error_responses: got [{error_code: ...}, {error_code: ...}], want each of them once"),
     "rule's status": (small("backfill: {rules: [{on_status: [500, 404]}]}"), "backfill.rules[0].on_status[0]: got 500, want one of 403, 404"),
 }  # fmt: skip
 
