@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from edgeproxy.core.directives import cache_control
-from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.staleness import on_failure, while_revalidating
@@ -78,10 +78,11 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """No answer was to be had."""
+    """No answer was to be had; everybody gets the same error for `rest_s` seconds."""
 
     status: int
     reason: Reason
+    rest_s: float = 0.0
 
 
 Lookup: TypeAlias = Serve | Fetch
@@ -136,13 +137,25 @@ def on_reply(
 
 
 def on_error(error: EdgeError, policy: CachePolicy, found: Stored | None, now: float) -> Excuse | Fail:
-    """What becomes of a request that no origin answered."""
-    return _excuse(found, policy, error.status, now) or Fail(error.status, error.reason)
+    """What becomes of a request that no origin answered.
+
+    Only an origin's fault is remembered: what a viewer did, or what broke here, is nobody else's.
+    CloudFront Developer Guide, "How CloudFront caches HTTP 4xx and 5xx status codes".
+    """
+    excuse = _excuse(found, policy, error.status, now)
+    if excuse is not None:
+        return excuse
+    rest_s = _rest_s(policy, error.status) if isinstance(error, OriginError) else 0.0
+    return Fail(error.status, error.reason, rest_s)
 
 
 def _excuse(found: Stored | None, policy: CachePolicy, status: int, now: float) -> Excuse | None:
     """The stale response, if it may stand in for a failure; it then does for the error's minimum TTL."""
     if found is None or found.head.status >= 400 or not on_failure(found, policy, now):
         return None
-    rest_s = policy.errors.min_s(status) if not policy.ttl.is_conforming else 0.0
-    return Excuse(replace(found, excused_until=now + rest_s), Reason.STALE_ON_ERROR)
+    return Excuse(replace(found, excused_until=now + _rest_s(policy, status)), Reason.STALE_ON_ERROR)
+
+
+def _rest_s(policy: CachePolicy, status: int) -> float:
+    """Seconds for which a failing origin is left alone; none where the policy leaves all to the origin."""
+    return 0.0 if policy.ttl.is_conforming else policy.errors.min_s(status)

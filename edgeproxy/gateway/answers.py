@@ -8,7 +8,7 @@ from typing import assert_never
 from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
-from edgeproxy.core.errors import EdgeError, OriginError, RequestError
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
 from edgeproxy.core.reason import Reason
@@ -96,8 +96,11 @@ def from_reply(
 def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     """A status and one plain sentence; the cause goes to the log alone."""
     status, reason, sentence = error.status, error.reason, error.message
-    forward = Forward.BYPASS
-    if isinstance(error, OriginError):
+    forward: Forward | None = Forward.BYPASS
+    rest_s = None
+    if isinstance(error, RememberedError):
+        forward, rest_s = None, error.rest_s
+    elif isinstance(error, OriginError):
         forward = Forward.MISS
         record.trail = error.trail
     if not isinstance(error, RequestError):
@@ -106,7 +109,7 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
-    report = Report(XCache.ERROR, forward, reason)
+    report = Report(XCache.ERROR, forward, reason, fresh_for_s=rest_s)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
 
 

@@ -7,15 +7,17 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_reply
-from edgeproxy.core.errors import EdgeError, OriginError
+from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_reply
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
+from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored, may_store
 from edgeproxy.core.validation import is_about
+from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
@@ -38,6 +40,7 @@ class Fetcher:
         self._flights = flights
         self._filler = filler
         self._clock = clock
+        self._failures = Failures(cache.max_bytes // 64)
 
     async def straight(self, visit: Visit) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
@@ -51,7 +54,27 @@ class Fetcher:
     def invalidate(self, invalidation: Invalidation) -> int:
         """Nothing that is covered is served again, nor what is on its way; gives the number of keys."""
         self._flights.invalidate(invalidation)
-        return self._cache.invalidate(invalidation)
+        return self._cache.invalidate(invalidation) + self._failures.invalidate(invalidation)
+
+    def failure(self, key: CacheKey) -> RememberedError | None:
+        """Why no origin could answer for `key` a moment ago, if it is to be left alone for that."""
+        return self._failures.find(key, self._clock.now())
+
+    async def part(self, visit: Visit, fetch: Fetch) -> Reply:
+        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`."""
+        try:
+            reply = await self.straight(visit)
+        except EdgeError as error:
+            self._remember(visit, error)
+            raise
+        self._fill_behind(visit, fetch, reply)
+        return reply
+
+    def _remember(self, visit: Visit, error: EdgeError) -> None:
+        now = self._clock.now()
+        verdict = on_error(error, visit.behavior.cache, None, now)
+        if isinstance(verdict, Fail) and verdict.rest_s > 0:
+            self._failures.add(visit.key, error, now + verdict.rest_s)
 
     def flight(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> tuple[Flight, bool]:
         """The flight for this key, and whether it was started for this visit."""
@@ -62,7 +85,7 @@ class Fetcher:
         self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
         return flight, True
 
-    def fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
+    def _fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
         """A viewer gets a part: fetch the whole behind its back, if it is one that can be kept."""
         head = part.head
         length = complete_length(head.headers.get("content-range"))
@@ -76,7 +99,7 @@ class Fetcher:
 
     def refresh(self, visit: Visit, fetch: Fetch, entry: Entry | None) -> None:
         """Fetch or validate behind the viewer's back, unless that is under way."""
-        if self._flights.find(visit.key) is None:
+        if self._flights.find(visit.key) is None and self.failure(visit.key) is None:
             flight = Flight(fetch, has_leader=False)
             self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
 
@@ -96,6 +119,8 @@ class Fetcher:
                 entry = replace(entry, stored=verdict.stored)
                 self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
             else:
+                if not flight.is_invalid:
+                    self._remember(visit, error)
                 flight.land(Failed(error))
             return
         try:

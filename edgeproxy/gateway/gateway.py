@@ -12,7 +12,7 @@ from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.decision import Fetch, Serve, on_lookup
 from edgeproxy.core.error_pages import ErrorPage, page_for, page_request
-from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.errors import EdgeError, RememberedError
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
@@ -80,6 +80,10 @@ class Gateway:
         """Serve nothing that is covered any more; gives how many keys that were."""
         return self._fetcher.invalidate(invalidation)
 
+    def failure(self, visit: Visit) -> RememberedError | None:
+        """The error that `visit` would get because an origin failed a moment ago."""
+        return self._fetcher.failure(visit.key)
+
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""
         return from_error(record, error, self._front)
@@ -124,10 +128,11 @@ class Gateway:
             case Fetch():
                 if visit.is_for_the_origin:
                     return await self._straight(visit, decision)
+                failure = self._fetcher.failure(visit.key)
+                if failure is not None:
+                    raise failure
                 if visit.asks_for_part and entry is None:
-                    reply = await self._fetcher.straight(visit)
-                    self._fetcher.fill_behind(visit, decision, reply)
-                    return from_reply(visit, reply, decision, None)
+                    return from_reply(visit, await self._fetcher.part(visit, decision), decision, None)
                 return await self._together(visit, decision, entry)
             case _:
                 assert_never(decision)
