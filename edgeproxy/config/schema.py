@@ -167,7 +167,8 @@ class Server(Section):
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
-    """Add `X-Edge-Origin` (which origins were asked) and `X-Edge-Backfill` (what became of it) to answers."""
+    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Backfill` (what became of it) and
+    `X-Edge-Compression` to answers."""
 
 
 class Admin(Section):
@@ -473,6 +474,9 @@ class BehaviorSection(Section):
     """Methods that are let in; the others get 403, as on CloudFront."""
     cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
     """Methods whose answers are cached; where not given, GET and HEAD as far as they are allowed."""
+    compress: Bool = False
+    """Whether answers are compressed on their way into the cache, by what the cache policy has of `gzip` and
+    `brotli`."""
 
     @field_validator("cached_methods")
     @classmethod
@@ -604,6 +608,7 @@ class Config(Section):
             origin_request=request_policy,
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
+            compress=section.compress,
         )
 
     def error_pages(self) -> tuple[ErrorPage, ...]:

@@ -26,6 +26,7 @@ class Behavior:
     origin_request: OriginRequestPolicy
     allowed_methods: frozenset[str]
     cached_methods: frozenset[str]
+    compress: bool = False
 
 
 def behavior_for(path: str, behaviors: tuple[Behavior, ...]) -> Behavior:

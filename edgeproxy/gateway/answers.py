@@ -133,7 +133,12 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
         age_s=told.age_s,
     )
     status = page.response_code if has_page else found.head.status
-    head = Head(status, found.head.headers.without({"cache-status", "x-edge-origin", "x-edge-backfill"}))
+    head = Head(
+        status,
+        found.head.headers.without(
+            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
+        ),
+    )
     is_read = request.method in ("GET", "HEAD")
     if is_read and is_not_modified(request.headers, head):
         head = not_modified(head)
@@ -183,4 +188,6 @@ def _finished(
             headers = headers.having(("X-Edge-Origin", " ".join(map(str, record.trail))))
         if record.backfill:
             headers = headers.having(("X-Edge-Backfill", record.backfill))
+        if record.compression:
+            headers = headers.having(("X-Edge-Compression", record.compression))
     return Answer(Head(head.status, headers), body, record, close)

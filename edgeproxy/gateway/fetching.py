@@ -7,6 +7,7 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
+from edgeproxy.core.compression import coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
@@ -17,6 +18,7 @@ from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored, may_store
 from edgeproxy.core.validation import is_about
+from edgeproxy.gateway.coding import in_coding
 from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
@@ -101,6 +103,8 @@ class Fetcher:
         """Fetch or validate behind the viewer's back, unless that is under way."""
         if self._flights.find(visit.key) is None and self.failure(visit.key) is None:
             flight = Flight(fetch, has_leader=False)
+            # What happens from here on is not for the viewer's log line.
+            visit = replace(visit, record=replace(visit.record))
             self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
 
     async def _fly(self, visit: Visit, flight: Flight, entry: Entry | None) -> None:
@@ -158,15 +162,16 @@ class Fetcher:
                 assert entry is not None
                 reply.close()
                 reason = verdict.reason if isinstance(verdict, Excuse) else None
-                entry = replace(entry, stored=verdict.stored)
+                entry = replace(entry, stored=still_coded(entry.stored, verdict.stored))
                 self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
+                reply, kept = self._compressed(visit, sent, reply, verdict.stored)
                 unkept = self._reserve(reply)
                 if unkept is not None:
                     self._hand_over(visit, flight, reply, unkept)
                     return
-                flight.land(Shared(verdict.stored, reply.trail))
-                await self._take_in(visit, flight, reply, verdict.stored)
+                flight.land(Shared(kept, reply.trail))
+                await self._take_in(visit, flight, reply, kept)
                 reply.close()
             case Pass():
                 if status < 400 or status in (404, 410):
@@ -181,6 +186,20 @@ class Fetcher:
         if not flight.is_invalid:
             self._cache.store(visit.key, landing.entry)
         flight.land(landing)
+
+    def _compressed(self, visit: Visit, sent: Request, reply: Reply, kept: Stored) -> tuple[Reply, Stored]:
+        """The answer as it is to be kept: in a coding, if it may have one and is not too large to be kept."""
+        behavior = visit.behavior
+        coding = coding_for(sent, reply.head, behavior.cache, compress=behavior.compress)
+        if (reply.head.length or 0) > self._cache.max_object_bytes:
+            coding = Reason.TOO_LARGE
+        if behavior.compress:
+            visit.record.compression = coding
+        if isinstance(coding, Reason):
+            return reply, kept
+        reply = in_coding(reply, coding)
+        # The key holds the codings that are accepted: no variants are needed beside it.
+        return reply, replace(kept, head=Head(kept.head.status, reply.head.headers.end_to_end()))
 
     def _reserve(self, reply: Reply) -> Reason | None:
         """Set the body's room aside; else why it cannot be kept."""

@@ -98,12 +98,14 @@ behaviors:
   origin_request_policy: null
   allowed_methods: [GET, POST]
   cached_methods: [GET]
+  compress: false
 default_behavior:
   target_origin: media
   cache_policy: CachingOptimized
   origin_request_policy: null
   allowed_methods: [GET, HEAD]
   cached_methods: [GET, HEAD]
+  compress: false
 custom_error_responses: []
 backfill:
   rules:
