@@ -132,6 +132,25 @@ class Whole(Kind[int]):
         return {"type": ["integer", "string"], **bounds, "pattern": f"^[0-9]+${OR_VARIABLE}"}
 
 
+class Decimal(Kind[float]):
+    """A number within bounds, with at most so many digits behind the point."""
+
+    def __init__(self, least: int, most: int, *, digits: int) -> None:
+        super().__init__(f"a number from {least} to {most} such as 12.5", f"{least} to {most}")
+        self._least, self._most, self._digits = least, most, digits
+
+    def read(self, value: object) -> float:
+        text = str(value) if isinstance(value, str | int | float) else ""
+        is_number = re.fullmatch(rf"[0-9]{{1,9}}(?:\.[0-9]{{1,{self._digits}}})?", text) is not None
+        if not is_number or not self._least <= float(text) <= self._most:
+            raise ValueError(self.wanted)
+        return float(text)
+
+    def schema(self) -> JsonSchema:
+        bounds = {"minimum": self._least, "maximum": self._most}
+        return {"type": ["number", "string"], **bounds, "pattern": f"^[0-9.]+${OR_VARIABLE}"}
+
+
 class OneOf(Kind[int]):
     """A number out of a few, such as a status."""
 

@@ -1,11 +1,13 @@
 """CloudFront's managed policies, usable by name (with or without the prefix `Managed-`).
 
-CloudFront Developer Guide, "Use managed cache policies" and "Use managed origin request policies".
+CloudFront Developer Guide, "Use managed cache policies", "Use managed origin request policies" and
+"Use managed response headers policies".
 """
 
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
+from edgeproxy.core.response_headers import Cors, Field, ResponseHeadersPolicy
 from edgeproxy.core.storing import CachePolicy
 
 _ALL = Selection(Pick.ALL)
@@ -54,5 +56,28 @@ ORIGIN_REQUEST_POLICIES: dict[str, OriginRequestPolicy] = {
         ),
         OriginRequestPolicy(_only("host"), name="HostHeaderOnly"),
         OriginRequestPolicy(_only("user-agent", "referer"), name="UserAgentRefererHeaders"),
+    )
+}
+
+_SIMPLE_CORS = Cors(("*",))
+_PREFLIGHT = Cors(
+    ("*",), allow_methods=("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"), expose_headers=("*",)
+)
+_SECURITY = (
+    Field("Referrer-Policy", "strict-origin-when-cross-origin", override=False),
+    Field("Strict-Transport-Security", "max-age=31536000", override=False),
+    Field("X-Content-Type-Options", "nosniff", override=True),
+    Field("X-Frame-Options", "SAMEORIGIN", override=False),
+    Field("X-XSS-Protection", "1; mode=block", override=False),
+)
+
+RESPONSE_HEADERS_POLICIES: dict[str, ResponseHeadersPolicy] = {
+    policy.name: policy
+    for policy in (
+        ResponseHeadersPolicy(_SIMPLE_CORS, name="SimpleCORS"),
+        ResponseHeadersPolicy(_PREFLIGHT, name="CORS-With-Preflight"),
+        ResponseHeadersPolicy(fields=_SECURITY, name="SecurityHeadersPolicy"),
+        ResponseHeadersPolicy(_SIMPLE_CORS, _SECURITY, name="CORS-and-SecurityHeadersPolicy"),
+        ResponseHeadersPolicy(_PREFLIGHT, _SECURITY, name="CORS-with-preflight-and-SecurityHeadersPolicy"),
     )
 }

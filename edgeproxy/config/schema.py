@@ -1,25 +1,18 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     SecretStr,
-    SerializerFunctionWrapHandler,
     Tag,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from edgeproxy.config.kinds import (
     BaseUrl,
@@ -38,7 +31,9 @@ from edgeproxy.config.kinds import (
     is_path_prefix,
     is_pattern,
 )
-from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
+from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
+from edgeproxy.config.response_headers import ResponseHeadersPolicySection
+from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
 from edgeproxy.config.units import Address, Duration, Listen, Size, duration_text, size_text
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
@@ -48,6 +43,7 @@ from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.response_headers import ResponseHeadersPolicy
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
 
@@ -83,59 +79,11 @@ _HOST_NAME = Text(
 VisibleText = Text("[!-~]+", "visible ASCII characters without blanks", "text")
 
 
-def _each_once(values: object, *, any_case: bool = False) -> object:
-    """Refuse a list in which some text stands twice."""
-    if isinstance(values, list):
-        texts = [value.lower() if any_case else value for value in values if isinstance(value, str)]
-        if len(set(texts)) < len(texts):
-            raise ValueError("each of them once")
-    return values
-
-
 def _each_code_once(values: object) -> object:
     """Refuse a list in which an error code stands twice."""
     if isinstance(values, list):
-        _each_once([str(value.get("error_code")) for value in values if isinstance(value, dict)])
+        each_once([str(value.get("error_code")) for value in values if isinstance(value, dict)])
     return values
-
-
-def refused(setting: str, wanted: str) -> PydanticCustomError:
-    """Says of one setting that it does not go with others of its section."""
-    return PydanticCustomError("setting", "{wanted}", {"setting": setting, "wanted": wanted})
-
-
-EachOnce = BeforeValidator(_each_once)
-EachOnceInAnyCase = BeforeValidator(partial(_each_once, any_case=True))
-
-
-class Section(BaseModel):
-    """Unknown keys are mistakes; values do not change once read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @classmethod
-    def settings(cls) -> dict[str, FieldInfo]:
-        """The settings by name, as people read them: those of its own before those that it shares."""
-        own = [name for name in cls.model_fields if name in cls.__annotations__]
-        return {name: cls.model_fields[name] for name in dict.fromkeys([*own, *cls.model_fields])}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_blanks(cls, values: Any) -> Any:
-        """What has no value is as good as absent, and so is what is optional and empty: `${NAME:-}`."""
-        if not isinstance(values, dict):
-            return values
-        optional = {name for name, field in cls.model_fields.items() if field.default is None}
-        return {
-            name: value
-            for name, value in values.items()
-            if not (value is None and name in cls.model_fields) and not (value == "" and name in optional)
-        }
-
-    @model_serializer(mode="wrap")
-    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values = handler(self)
-        return {name: values[name] for name in self.settings()}
 
 
 class Server(Section):
@@ -470,6 +418,8 @@ class BehaviorSection(Section):
     """One of `cache_policies`, or one of CloudFront's managed policies by its name."""
     origin_request_policy: Name | None = None
     """One of `origin_request_policies`, or one of CloudFront's managed policies by its name."""
+    response_headers_policy: Name | None = None
+    """One of `response_headers_policies`, or one of CloudFront's managed policies by its name."""
     allowed_methods: Annotated[tuple[Method, ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods that are let in; the others get 403, as on CloudFront."""
     cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
@@ -566,12 +516,14 @@ class Config(Section):
     log: Log = Log()
     origins: dict[Name, Origin] = Field(min_length=1)
     """Where objects come from, by name."""
-    origin_groups: dict[Name, OriginGroup] = {}
+    origin_groups: dict[Name, OriginGroup] = Field(default={})
     """Pairs of origins, by name."""
-    cache_policies: dict[Name, CachePolicySection] = {}
+    cache_policies: dict[Name, CachePolicySection] = Field(default={})
     """Cache policies, by name."""
-    origin_request_policies: dict[Name, OriginRequestPolicySection] = {}
+    origin_request_policies: dict[Name, OriginRequestPolicySection] = Field(default={})
     """Origin request policies, by name."""
+    response_headers_policies: dict[Name, ResponseHeadersPolicySection] = Field(default={})
+    """Response headers policies, by name."""
     behaviors: tuple[PatternBehaviorSection, ...] = Field(default=(), max_length=75)
     """Behaviours by path pattern; the first that matches decides, in the order written."""
     default_behavior: BehaviorSection
@@ -609,6 +561,15 @@ class Config(Section):
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
             compress=section.compress,
+            response_headers=self._response_headers(section.response_headers_policy),
+        )
+
+    def _response_headers(self, name: str | None) -> ResponseHeadersPolicy | None:
+        if name is None:
+            return None
+        own = self.response_headers_policies.get(name)
+        return (
+            own.value(name) if own is not None else RESPONSE_HEADERS_POLICIES[name.removeprefix("Managed-")]
         )
 
     def error_pages(self) -> tuple[ErrorPage, ...]:

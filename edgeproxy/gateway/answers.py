@@ -12,6 +12,7 @@ from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, Reque
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
 from edgeproxy.core.storing import Stored
 from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
@@ -146,6 +147,14 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
         found.close()
         return _finished(record, front, head, b"", report, _nothing)
     return _finished(record, front, head, found.body, report, found.close)
+
+
+def in_dress(visit: Visit, answer: Answer, policy: ResponseHeadersPolicy, spent_ms: float) -> Answer:
+    """`answer` as the response headers policy wants it, `spent_ms` after the request came."""
+    record, head = answer.record, answer.head
+    assert record.report is not None
+    headers = dressed(head.headers, policy, visit.request, Timing(record.report, record.id, spent_ms))
+    return replace(answer, head=Head(head.status, headers))
 
 
 _SENTENCES = {

@@ -18,7 +18,15 @@ from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored
-from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_page, from_reader, from_reply
+from edgeproxy.gateway.answers import (
+    Answer,
+    from_entry,
+    from_error,
+    from_page,
+    from_reader,
+    from_reply,
+    in_dress,
+)
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
@@ -51,21 +59,23 @@ class Gateway:
         `request.path` is as received; `request.body` is None where the message has none.
         """
         record = self.new_record(request)
-        answer = await self._answered(request, record)
-        if record.status < 400:
-            return answer
-        page = page_for(record.status, record.reason, request.path, self._front.error_pages)
-        return answer if page is None else await self._paged(request, answer, page)
-
-    async def _answered(self, request: Request, record: Record) -> Answer:
-        """The answer, without a custom error page."""
+        visit = None
         try:
-            return await self._visited(self.admitted(request, record))
+            visit = self.admitted(request, record)
+            answer = await self._visited(visit)
         except EdgeError as error:
-            return self.refused(record, error)
+            answer = self.refused(record, error)
         except Exception as error:  # the viewer gets a 500, the log the cause; the server lives on
             fault = EdgeError(Reason.INTERNAL, f"{type(error).__name__}: {error}", status=500)
-            return self.refused(record, fault)
+            answer = self.refused(record, fault)
+        if record.status >= 400:
+            page = page_for(record.status, record.reason, request.path, self._front.error_pages)
+            if page is not None:
+                answer = await self._paged(request, answer, page)
+        if visit is not None and (policy := visit.behavior.response_headers) is not None:
+            spent_ms = (self._clock.elapsed() - record.started) * 1000
+            answer = in_dress(visit, answer, policy, spent_ms)
+        return answer
 
     def new_record(self, request: Request) -> Record:
         """The record of a request that has just come in."""

@@ -38,6 +38,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "group named as an origin": (groups("site: {members: [bucket, other], failover_on: [404]}"), ["origin_groups.site: has the name of an origin, want a name of its own"]),
     "unknown cache policy": (small("cache_policies: {mine: {}}\nbehaviors: [{path_pattern: /a, target_origin: site, cache_policy: x}]"), [f'behaviors[0].cache_policy: got "x", want one of {MANAGED_CACHE}, mine']),
     "unknown origin request policy": (small("behaviors: [{path_pattern: /a, target_origin: site, origin_request_policy: x}]"), [f'behaviors[0].origin_request_policy: got "x", want one of {MANAGED_REQUEST}']),
+    "unknown response headers policy": (small("response_headers_policies: {mine: {}}\nbehaviors: [{path_pattern: /a, target_origin: site, response_headers_policy: x}]"), ['behaviors[0].response_headers_policy: got "x", want one of CORS-With-Preflight, CORS-and-SecurityHeadersPolicy, CORS-with-preflight-and-SecurityHeadersPolicy, SecurityHeadersPolicy, SimpleCORS, mine']),
     "policy named as a managed one": (small("cache_policies: {CachingDisabled: {}}\norigin_request_policies: {Managed-AllViewer: {}}"), [
         "cache_policies.CachingDisabled: has the name of a managed policy, want a name of its own",
         "origin_request_policies.Managed-AllViewer: has the name of a managed policy, want a name of its own",
