@@ -39,6 +39,13 @@ CACHE_POLICIES: dict[str, CachePolicy] = {
             KeyPolicy(query=_ALL, headers=_ORIGIN_CONTROLLED, cookies=_ALL, gzip=True, brotli=True),
             name="UseOriginCacheControlHeaders-QueryStrings",
         ),
+        CachePolicy(
+            TtlPolicy(0, _DAY_S, _YEAR_S),
+            KeyPolicy(
+                query=_only("aws.manifestfilter", "start", "end", "m"), headers=_only("origin"), gzip=True
+            ),
+            name="Elemental-MediaPackage",
+        ),
     )
 }
 
@@ -56,6 +63,17 @@ ORIGIN_REQUEST_POLICIES: dict[str, OriginRequestPolicy] = {
         ),
         OriginRequestPolicy(_only("host"), name="HostHeaderOnly"),
         OriginRequestPolicy(_only("user-agent", "referer"), name="UserAgentRefererHeaders"),
+        OriginRequestPolicy(
+            _only(
+                "origin",
+                "access-control-request-headers",
+                "access-control-request-method",
+                "user-agent",
+                "x-forwarded-for",
+            ),
+            query=_ALL,
+            name="Elemental-MediaTailor-PersonalizedManifests",
+        ),
     )
 }
 
@@ -81,3 +99,16 @@ RESPONSE_HEADERS_POLICIES: dict[str, ResponseHeadersPolicy] = {
         ResponseHeadersPolicy(_PREFLIGHT, _SECURITY, name="CORS-with-preflight-and-SecurityHeadersPolicy"),
     )
 }
+
+_VIEWER = "a policy without CloudFront-Viewer-* fields: what they tell of a viewer is not known here"
+_AMPLIFY = "another policy: this one is for Amplify Hosting alone"
+
+REFUSED: dict[str, str] = {
+    "Amplify": _VIEWER,
+    "Amplify-Default": _AMPLIFY,
+    "Amplify-DefaultNoCookies": _AMPLIFY,
+    "Amplify-ImageOptimization": _AMPLIFY,
+    "Amplify-StaticContent": _AMPLIFY,
+    "AllViewerAndCloudFrontHeaders-2022-06": _VIEWER,
+}
+"""Managed policies that cannot be had here, and what to take instead."""
