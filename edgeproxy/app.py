@@ -247,6 +247,7 @@ def _front(config: Config) -> Front:
         default_root_object=config.server.default_root_object,
         allow_ambiguous_paths=config.server.ambiguous_paths == "pass",
         debug_headers=config.server.debug_headers,
+        error_pages=config.error_pages(),
     )
 
 

@@ -116,6 +116,10 @@ class Explainer:
                     "stale": f"stale ({decision.reason}): " + _renewal(decision),
                     "request": "fresh, but the request wants it newer: " + _renewal(decision),
                 }[decision.forward]
+                failure = self._gateway.failure(visit)
+                if failure is not None:
+                    told += f"; but {failure.status} for {failure.rest_s:.0f} s more ({failure.reason})"
+                    return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
                 if self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))

@@ -33,6 +33,8 @@ def text_line(record: Record) -> str:
         parts.append(f"reason={record.reason}")
     if record.backfill:
         parts.append(f"backfill={record.backfill}")
+    if record.compression:
+        parts.append(f"compression={record.compression}")
     if record.is_cut:
         parts.append("cut")
     if record.fault:

@@ -25,6 +25,8 @@ class Record:
     trail: tuple[Attempt, ...] = ()
     backfill: str = ""
     """"queued", or the Reason why not; empty where nobody asked."""
+    compression: str = ""
+    """The coding that was made here, or the Reason why none was; empty where nobody asked."""
     fault: str = ""
     """The cause of a failure, for the log alone."""
     sent_bytes: int = 0
@@ -49,6 +51,7 @@ class Record:
             "reason": str(self.reason) if self.reason is not None else None,
             "origins": [str(attempt) for attempt in self.trail],
             "backfill": self.backfill or None,
+            "compression": self.compression or None,
             "fault": self.fault or None,
             "bytes": self.sent_bytes,
             "cut": self.is_cut,

@@ -8,7 +8,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from edgeproxy.config.kinds import OR_VARIABLE
-from edgeproxy.config.schema import Config, Section
+from edgeproxy.config.schema import Config
+from edgeproxy.config.section import Section
 
 
 def effective(config: Config) -> str:

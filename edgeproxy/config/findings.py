@@ -3,13 +3,15 @@
 import difflib
 import re
 from collections.abc import Iterator
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from edgeproxy.config.mistakes import Mistake, Place, dotted, kind_shown, shown
-from edgeproxy.config.schema import SHAPES, Config, Section
+from edgeproxy.config.schema import SHAPES, Config
+from edgeproxy.config.section import Section
 
 # A value that is wrong may still be the secret, and what stands in the place of a section may hold one.
 _SECRETS = frozenset({"credentials", "custom_headers", "token"})
@@ -84,11 +86,17 @@ def _section_at(loc: Place) -> type[Section] | None:
     for part in loc:
         if part in SHAPES:
             here = SHAPES[str(part)]
-        elif isinstance(here, type) and issubclass(here, Section):
-            here = here.model_fields[str(part)].annotation
+        elif (section := _section(here)) is not None:
+            here = section.model_fields[str(part)].annotation
         elif get_origin(here) in (dict, tuple):
             arguments = get_args(here)
             here = arguments[1] if get_origin(here) is dict else arguments[0]
         else:
             return None
-    return here if isinstance(here, type) and issubclass(here, Section) else None
+    return _section(here)
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The section that may stand at a setting, alone or as what is optional."""
+    arms = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
+    return next((arm for arm in arms if isinstance(arm, type) and issubclass(arm, Section)), None)

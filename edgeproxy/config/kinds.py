@@ -132,25 +132,26 @@ class Whole(Kind[int]):
         return {"type": ["integer", "string"], **bounds, "pattern": f"^[0-9]+${OR_VARIABLE}"}
 
 
-class Fraction(Kind[float]):
-    """A part of something, from none of it to all."""
+class Decimal(Kind[float]):
+    """A number within bounds, with at most so many digits behind the point."""
 
-    def __init__(self) -> None:
-        super().__init__("a number from 0 to 1 such as 0.1", "0 to 1")
+    def __init__(self, least: int, most: int, *, digits: int, such_as: str) -> None:
+        super().__init__(f"a number from {least} to {most} such as {such_as}", f"{least} to {most}")
+        self._least, self._most, self._digits = least, most, digits
 
     def read(self, value: object) -> float:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        text = str(value) if isinstance(value, str | int | float) else ""
+        is_number = re.fullmatch(rf"[0-9]{{1,9}}(?:\.[0-9]{{1,{self._digits}}})?", text) is not None
+        if not is_number or not self._least <= float(text) <= self._most:
             raise ValueError(self.wanted)
-        return float(value)
+        return float(text)
 
     def write(self, value: float) -> object:
-        return int(value) if value in (0, 1) else value
+        return int(value) if value.is_integer() else value
 
     def schema(self) -> JsonSchema:
-        pattern = rf"^[0-9]+(?:\.[0-9]+)?${OR_VARIABLE}"
-        return {"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": pattern}
+        bounds = {"minimum": self._least, "maximum": self._most}
+        return {"type": ["number", "string"], **bounds, "pattern": rf"^[0-9]+(?:\.[0-9]+)?${OR_VARIABLE}"}
 
 
 class OneOf(Kind[int]):
@@ -209,6 +210,11 @@ def is_object_name(text: str) -> bool:
 def is_path_prefix(text: str) -> bool:
     """Whether it can stand in front of a request path; empty = nothing."""
     return not text or (not text.endswith("/") and _is_normal(text))
+
+
+def is_page(text: str) -> bool:
+    """Whether it is the path of a page of its own, without a query."""
+    return text.startswith("/") and "?" not in text and _is_normal(text)
 
 
 def _is_normal(path: str) -> bool:

@@ -9,11 +9,13 @@ from pydantic_core import PydanticUndefined
 
 from edgeproxy.config.effective import as_yaml
 from edgeproxy.config.kinds import Kind
-from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
-from edgeproxy.config.schema import AllExcept, Config, Section, Whitelist
+from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
+from edgeproxy.config.schema import AllExcept, Config, Whitelist
+from edgeproxy.config.section import Section
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Selection
+from edgeproxy.core.response_headers import ResponseHeadersPolicy
 
 _INTRODUCTION = """\
 # Configuration
@@ -83,6 +85,10 @@ CloudFront's, by their names, with or without the prefix `Managed-`.
 | `origin_request_policy` | Sends |
 |---|---|
 {request}
+
+| `response_headers_policy` | Adds |
+|---|---|
+{response}
 """
 
 
@@ -94,7 +100,20 @@ def markdown() -> str:
         f"| {name} | headers: {_told(p.headers)}; cookies: {_told(p.cookies)}; query: {_told(p.query)} |"
         for name, p in ORIGIN_REQUEST_POLICIES.items()
     )
-    return "\n".join([_INTRODUCTION, *chapters, _MANAGED.format(cache=cache, request=request)])
+    response = "\n".join(f"| {name} | {_added(p)} |" for name, p in RESPONSE_HEADERS_POLICIES.items())
+    tables = _MANAGED.format(cache=cache, request=request, response=response)
+    return "\n".join([_INTRODUCTION, *chapters, tables])
+
+
+def _added(policy: ResponseHeadersPolicy) -> str:
+    told = []
+    if policy.cors is not None:
+        cors = policy.cors
+        lists = (("allow", cors.allow_methods), ("expose", cors.expose_headers))
+        more = "".join(f", {what} {' '.join(names)}" for what, names in lists if names)
+        told.append(f"CORS: from {' '.join(cors.allow_origins)}{more}")
+    told += [f"`{f.name}: {f.value}`{', over the origin' if f.override else ''}" for f in policy.fields]
+    return "; ".join(told)
 
 
 def _ttls(ttl: TtlPolicy) -> str:

@@ -7,7 +7,12 @@ what the schema will refuse is passed over here.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
+from edgeproxy.config.managed import (
+    CACHE_POLICIES,
+    ORIGIN_REQUEST_POLICIES,
+    REFUSED,
+    RESPONSE_HEADERS_POLICIES,
+)
 from edgeproxy.config.mistakes import Mistake, Place, dotted, shown
 from edgeproxy.config.schema import Admin, BackfillRule, Server
 from edgeproxy.config.units import Address, address
@@ -63,6 +68,7 @@ def _taken_names(tree: dict[str, Any]) -> Iterator[Mistake]:
     for section, managed in (
         ("cache_policies", CACHE_POLICIES),
         ("origin_request_policies", ORIGIN_REQUEST_POLICIES),
+        ("response_headers_policies", RESPONSE_HEADERS_POLICIES),
     ):
         for name in _section(tree, section):
             if _managed(name) in managed:
@@ -94,10 +100,13 @@ def _behavior_names(tree: dict[str, Any]) -> Iterator[Mistake]:
         ("target_origin", {}, targets),
         ("cache_policy", CACHE_POLICIES, _section(tree, "cache_policies")),
         ("origin_request_policy", ORIGIN_REQUEST_POLICIES, _section(tree, "origin_request_policies")),
+        ("response_headers_policy", RESPONSE_HEADERS_POLICIES, _section(tree, "response_headers_policies")),
     ):
         for place, behavior in _behaviors(tree):
             name = behavior.get(setting)
-            if not isinstance(name, str) or _managed(name) not in managed:
+            if isinstance(name, str) and name not in own and managed and _managed(name) in REFUSED:
+                yield Mistake(dotted((*place, setting)), f"got {shown(name)}", REFUSED[_managed(name)])
+            elif not isinstance(name, str) or _managed(name) not in managed:
                 yield from _unknown((*place, setting), name, [*own, *managed])
 
 

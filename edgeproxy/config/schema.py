@@ -1,31 +1,24 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     SecretStr,
-    SerializerFunctionWrapHandler,
     Tag,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from edgeproxy.config.kinds import (
     BaseUrl,
     CustomHeaderName,
+    Decimal,
     Flag,
-    Fraction,
     HeaderName,
     Network,
     OneOf,
@@ -35,23 +28,28 @@ from edgeproxy.config.kinds import (
     Text,
     Whole,
     is_object_name,
+    is_page,
     is_path_prefix,
     is_pattern,
 )
-from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES
+from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
+from edgeproxy.config.response_headers import ResponseHeadersPolicySection
+from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
 from edgeproxy.config.units import Address, Duration, Listen, Size, duration_text, size_text
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.erring import ErrorPolicy
+from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.response_headers import ResponseHeadersPolicy
 from edgeproxy.core.selection import FAILOVER_STATUSES
 from edgeproxy.core.storing import CachePolicy
 
-# CloudFront Developer Guide, "HTTP 4xx and 5xx status codes that CloudFront caches".
-ERROR_CODES = (400, 403, 404, 405, 412, 414, 415, 500, 501, 502, 503, 504)
+# CloudFront Developer Guide, "Create a custom error page for specific HTTP status codes".
+ERROR_CODES = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 
 Bool: TypeAlias = Annotated[bool, Flag()]
 Bytes: TypeAlias = Annotated[int, Size()]
@@ -82,59 +80,11 @@ _HOST_NAME = Text(
 VisibleText = Text("[!-~]+", "visible ASCII characters without blanks", "text")
 
 
-def _each_once(values: object, *, any_case: bool = False) -> object:
-    """Refuse a list in which some text stands twice."""
-    if isinstance(values, list):
-        texts = [value.lower() if any_case else value for value in values if isinstance(value, str)]
-        if len(set(texts)) < len(texts):
-            raise ValueError("each of them once")
-    return values
-
-
 def _each_code_once(values: object) -> object:
     """Refuse a list in which an error code stands twice."""
     if isinstance(values, list):
-        _each_once([str(value.get("error_code")) for value in values if isinstance(value, dict)])
+        each_once([str(value.get("error_code")) for value in values if isinstance(value, dict)])
     return values
-
-
-def refused(setting: str, wanted: str) -> PydanticCustomError:
-    """Says of one setting that it does not go with others of its section."""
-    return PydanticCustomError("setting", "{wanted}", {"setting": setting, "wanted": wanted})
-
-
-EachOnce = BeforeValidator(_each_once)
-EachOnceInAnyCase = BeforeValidator(partial(_each_once, any_case=True))
-
-
-class Section(BaseModel):
-    """Unknown keys are mistakes; values do not change once read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @classmethod
-    def settings(cls) -> dict[str, FieldInfo]:
-        """The settings by name, as people read them: those of its own before those that it shares."""
-        own = [name for name in cls.model_fields if name in cls.__annotations__]
-        return {name: cls.model_fields[name] for name in dict.fromkeys([*own, *cls.model_fields])}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_blanks(cls, values: Any) -> Any:
-        """What has no value is as good as absent, and so is what is optional and empty: `${NAME:-}`."""
-        if not isinstance(values, dict):
-            return values
-        optional = {name for name, field in cls.model_fields.items() if field.default is None}
-        return {
-            name: value
-            for name, value in values.items()
-            if not (value is None and name in cls.model_fields) and not (value == "" and name in optional)
-        }
-
-    @model_serializer(mode="wrap")
-    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values = handler(self)
-        return {name: values[name] for name in self.settings()}
 
 
 class Server(Section):
@@ -166,7 +116,8 @@ class Server(Section):
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
-    """Add `X-Edge-Origin` (which origins were asked) and `X-Edge-Backfill` (what became of it) to answers."""
+    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Backfill` (what became of it) and
+    `X-Edge-Compression` to answers."""
 
 
 class Admin(Section):
@@ -451,7 +402,7 @@ class CachePolicySection(Section):
     """Whether brotli answers are kept apart for viewers that accept them."""
     targeted_cache_control: Bool = False
     """Whether `CDN-Cache-Control` (RFC 9213) stands for `Cache-Control` and `Expires`; CloudFront: no."""
-    heuristic_freshness: Annotated[float, Fraction()] = 0.0
+    heuristic_freshness: Annotated[float, Decimal(0, 1, digits=9, such_as="0.1")] = 0.0
     """Part of the time since `Last-Modified` for which answers are kept in which the origin says nothing,
     such as 0.1 (RFC 9111 §4.2.2). Goes with a `default_ttl` of 0, which then need not be given."""
     honor_request_directives: Bool = False
@@ -527,10 +478,15 @@ class BehaviorSection(Section):
     """One of `cache_policies`, or one of CloudFront's managed policies by its name."""
     origin_request_policy: Name | None = None
     """One of `origin_request_policies`, or one of CloudFront's managed policies by its name."""
+    response_headers_policy: Name | None = None
+    """One of `response_headers_policies`, or one of CloudFront's managed policies by its name."""
     allowed_methods: Annotated[tuple[Method, ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods that are let in; the others get 403, as on CloudFront."""
     cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
     """Methods whose answers are cached; where not given, GET and HEAD as far as they are allowed."""
+    compress: Bool = False
+    """Whether answers are compressed on their way into the cache, by what the cache policy has of `gzip` and
+    `brotli`."""
 
     @field_validator("cached_methods")
     @classmethod
@@ -552,10 +508,25 @@ class CustomErrorResponse(Section):
     """What is special about one error status."""
 
     error_code: Annotated[int, OneOf(ERROR_CODES)]
-    """Status of the origin's answer."""
+    """Status of the origin's answer, or of the error where there is none."""
+    response_page_path: (
+        Annotated[str, PathText(is_page, "the path of a page such as /errors/404.html", "path")] | None
+    ) = None
+    """The page that viewers get instead; it comes through the behaviour that its path falls to."""
+    response_code: Annotated[int, OneOf((200, *ERROR_CODES))] | None = None
+    """The status that the page is sent with."""
     error_caching_min_ttl: Seconds = 10.0
     """How long such an answer is served again at least; also how long an origin is left alone when a stale
     object stands in for it."""
+
+    @model_validator(mode="after")
+    def _page_has_code(self) -> Self:
+        """CloudFront refuses one without the other."""
+        if self.response_page_path is None and self.response_code is not None:
+            raise refused("response_code", "response_page_path beside it")
+        if self.response_page_path is not None and self.response_code is None:
+            raise refused("response_page_path", "response_code beside it")
+        return self
 
 
 class BackfillRule(Section):
@@ -605,18 +576,20 @@ class Config(Section):
     log: Log = Log()
     origins: dict[Name, Origin] = Field(min_length=1)
     """Where objects come from, by name."""
-    origin_groups: dict[Name, OriginGroup] = {}
+    origin_groups: dict[Name, OriginGroup] = Field(default={})
     """Pairs of origins, by name."""
-    cache_policies: dict[Name, CachePolicySection] = {}
+    cache_policies: dict[Name, CachePolicySection] = Field(default={})
     """Cache policies, by name."""
-    origin_request_policies: dict[Name, OriginRequestPolicySection] = {}
+    origin_request_policies: dict[Name, OriginRequestPolicySection] = Field(default={})
     """Origin request policies, by name."""
+    response_headers_policies: dict[Name, ResponseHeadersPolicySection] = Field(default={})
+    """Response headers policies, by name."""
     behaviors: tuple[PatternBehaviorSection, ...] = Field(default=(), max_length=75)
     """Behaviours by path pattern; the first that matches decides, in the order written."""
     default_behavior: BehaviorSection
     """The behaviour for all other paths."""
     custom_error_responses: Annotated[tuple[CustomErrorResponse, ...], BeforeValidator(_each_code_once)] = ()
-    """Errors for which the 10 seconds that errors are remembered are too long or too short."""
+    """Errors that viewers get a page for, or that are to be remembered for other than 10 seconds."""
     backfill: Backfill = Backfill()
 
     def behavior_values(self) -> tuple[Behavior, ...]:
@@ -647,6 +620,24 @@ class Config(Section):
             origin_request=request_policy,
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
+            compress=section.compress,
+            response_headers=self._response_headers(section.response_headers_policy),
+        )
+
+    def _response_headers(self, name: str | None) -> ResponseHeadersPolicy | None:
+        if name is None:
+            return None
+        own = self.response_headers_policies.get(name)
+        return (
+            own.value(name) if own is not None else RESPONSE_HEADERS_POLICIES[name.removeprefix("Managed-")]
+        )
+
+    def error_pages(self) -> tuple[ErrorPage, ...]:
+        """The custom error pages as the rules take them."""
+        return tuple(
+            ErrorPage(r.error_code, r.response_page_path, r.response_code)
+            for r in self.custom_error_responses
+            if r.response_page_path is not None and r.response_code is not None
         )
 
     def _error_policy(self) -> ErrorPolicy:

@@ -10,6 +10,7 @@ from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import Pattern, collapsed
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.response_headers import ResponseHeadersPolicy
 from edgeproxy.core.storing import CachePolicy
 
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE")
@@ -26,6 +27,8 @@ class Behavior:
     origin_request: OriginRequestPolicy
     allowed_methods: frozenset[str]
     cached_methods: frozenset[str]
+    compress: bool = False
+    response_headers: ResponseHeadersPolicy | None = None
 
 
 def behavior_for(path: str, behaviors: tuple[Behavior, ...]) -> Behavior:

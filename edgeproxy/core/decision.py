@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.staleness import as_wanted, on_failure, while_revalidating
@@ -79,10 +79,11 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """No answer was to be had, or none that was asked for."""
+    """No answer was to be had, or none that was asked for; everybody gets the same for `rest_s` seconds."""
 
     status: int
     reason: Reason
+    rest_s: float = 0.0
 
 
 Lookup: TypeAlias = Serve | Fetch | Fail
@@ -156,8 +157,16 @@ def on_reply(
 
 
 def on_error(error: EdgeError, policy: CachePolicy, found: Stored | None, now: float) -> Excuse | Fail:
-    """What becomes of a request that no origin answered."""
-    return excused(found, policy, error.status, now) or Fail(error.status, error.reason)
+    """What becomes of a request that no origin answered.
+
+    Only an origin's fault is remembered: what a viewer did, or what broke here, is nobody else's.
+    CloudFront Developer Guide, "How CloudFront caches HTTP 4xx and 5xx status codes".
+    """
+    excuse = excused(found, policy, error.status, now)
+    if excuse is not None:
+        return excuse
+    rest_s = _rest_s(policy, error.status) if isinstance(error, OriginError) else 0.0
+    return Fail(error.status, error.reason, rest_s)
 
 
 def excused(
@@ -171,5 +180,9 @@ def excused(
         return None
     if not on_failure(found, policy, now, wishes.stale_if_error):
         return None
-    rest_s = policy.errors.min_s(status) if not policy.ttl.is_conforming else 0.0
-    return Excuse(replace(found, excused_until=now + rest_s), Reason.STALE_ON_ERROR)
+    return Excuse(replace(found, excused_until=now + _rest_s(policy, status)), Reason.STALE_ON_ERROR)
+
+
+def _rest_s(policy: CachePolicy, status: int) -> float:
+    """Seconds for which a failing origin is left alone; none where the policy leaves all to the origin."""
+    return 0.0 if policy.ttl.is_conforming else policy.errors.min_s(status)

@@ -39,6 +39,14 @@ class OriginError(EdgeError):
         self.trail: tuple[Attempt, ...] = ()
 
 
+class RememberedError(OriginError):
+    """The origin's fault of a moment ago: it is not asked again for `rest_s` seconds."""
+
+    def __init__(self, reason: Reason, message: str, *, status: int, rest_s: float) -> None:
+        super().__init__(reason, message, status=status)
+        self.rest_s = rest_s
+
+
 class WriteError(EdgeError):
     """The bucket did not take an object. `is_final` says that trying again cannot help."""
 

@@ -31,6 +31,18 @@ class Reason(StrEnum):
     S3_NO_BUCKET = "s3-no-bucket"
     S3_REGION = "s3-region"
 
+    # The answer is not what the origin said.
+    ERROR_PAGE = "error-page"
+
+    # The answer is not compressed here.
+    COMPRESSION_OFF = "compression-off"
+    CODING_NOT_ACCEPTED = "coding-not-accepted"
+    STATUS_NOT_COMPRESSED = "status-not-compressed"
+    TYPE_NOT_COMPRESSED = "type-not-compressed"
+    SIZE_NOT_COMPRESSED = "size-not-compressed"
+    CODED_BY_ORIGIN = "coded-by-origin"
+    NO_TRANSFORM = "no-transform"
+
     # The answer is not stored in the cache.
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"

@@ -1,16 +1,18 @@
 """What goes to the viewer: built from a stored response, from bytes on their way, from an origin's reply."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import assert_never
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
 from edgeproxy.core.decision import Fetch, Forward
-from edgeproxy.core.errors import EdgeError, OriginError, RequestError
-from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.error_pages import ErrorPage
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
+from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
 from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
@@ -100,8 +102,11 @@ def from_reply(
 def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     """A status and one plain sentence; the cause goes to the log alone."""
     status, reason, sentence = error.status, error.reason, error.message
-    forward = Forward.BYPASS
-    if isinstance(error, OriginError):
+    forward: Forward | None = Forward.BYPASS
+    rest_s = None
+    if isinstance(error, RememberedError):
+        forward, rest_s = None, error.rest_s
+    elif isinstance(error, OriginError):
         forward = Forward.MISS
         record.trail = error.trail
     if not isinstance(error, RequestError):
@@ -110,8 +115,51 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
-    report = Report(XCache.ERROR, forward, reason)
+    report = Report(XCache.ERROR, forward, reason, fresh_for_s=rest_s)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
+
+
+def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, front: Front) -> Answer:
+    """The custom error page `found` in place of `error`; it is still told as the error that it is.
+
+    A page that its origin does not have shows the status that its origin gave.  CloudFront Developer
+    Guide, "Generate custom error responses".
+    """
+    error.close()
+    record, told = error.record, found.record.report
+    assert record.report is not None
+    assert told is not None
+    has_page = found.head.status == 200
+    if not has_page:
+        record.fault = f"no {page.path}: its origin answered {found.head.status}"
+    report = replace(
+        record.report,
+        x_cache=XCache.ERROR,
+        reason=record.report.reason or Reason.ERROR_PAGE,
+        age_s=told.age_s,
+    )
+    status = page.response_code if has_page else found.head.status
+    head = Head(
+        status,
+        found.head.headers.without(
+            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
+        ),
+    )
+    is_read = request.method in ("GET", "HEAD")
+    if is_read and is_not_modified(request.headers, head):
+        head = not_modified(head)
+    if request.method == "HEAD" or head.status == 304:
+        found.close()
+        return _finished(record, front, head, b"", report, _nothing)
+    return _finished(record, front, head, found.body, report, found.close)
+
+
+def in_dress(visit: Visit, answer: Answer, policy: ResponseHeadersPolicy, spent_ms: float) -> Answer:
+    """`answer` as the response headers policy wants it, `spent_ms` after the request came."""
+    record, head = answer.record, answer.head
+    assert record.report is not None
+    headers = dressed(head.headers, policy, visit.request, Timing(record.report, record.id, spent_ms))
+    return replace(answer, head=Head(head.status, headers))
 
 
 _SENTENCES = {
@@ -154,4 +202,6 @@ def _finished(
             headers = headers.having(("X-Edge-Origin", " ".join(map(str, record.trail))))
         if record.backfill:
             headers = headers.having(("X-Edge-Backfill", record.backfill))
+        if record.compression:
+            headers = headers.having(("X-Edge-Compression", record.compression))
     return Answer(Head(head.status, headers), body, record, close)

@@ -6,16 +6,19 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_reply
-from edgeproxy.core.errors import EdgeError, OriginError
+from edgeproxy.core.compression import coding_for, still_coded
+from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_reply
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.storing import may_store
+from edgeproxy.core.storing import Stored, may_store
 from edgeproxy.core.validation import is_about
+from edgeproxy.gateway.coding import in_coding
+from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.intake import Intake
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
@@ -41,6 +44,7 @@ class Fetcher:
         self._intake = Intake(cache, flights)
         self._filler = filler
         self._clock = clock
+        self._failures = Failures(cache.memory.max_bytes // 64)
 
     async def straight(self, visit: Visit) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
@@ -55,13 +59,34 @@ class Fetcher:
                 visit.record.fault = f"the disk cache was not invalidated: {error}"
         return reply
 
+    def failure(self, key: CacheKey) -> RememberedError | None:
+        """Why no origin could answer for `key` a moment ago, if it is to be left alone for that."""
+        return self._failures.find(key, self._clock.now())
+
+    async def part(self, visit: Visit, fetch: Fetch) -> Reply:
+        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`."""
+        try:
+            reply = await self.straight(visit)
+        except EdgeError as error:
+            self._remember(visit, error)
+            raise
+        self._fill_behind(visit, fetch, reply)
+        return reply
+
+    def _remember(self, visit: Visit, error: EdgeError) -> None:
+        now = self._clock.now()
+        verdict = on_error(error, visit.behavior.cache, None, now)
+        if isinstance(verdict, Fail) and verdict.rest_s > 0:
+            self._failures.add(visit.key, error, now + verdict.rest_s)
+
     async def invalidate(self, invalidation: Invalidation) -> int:
         """Nothing that is covered is served again, nor what is on its way; gives the number of keys.
 
         Raises `DiskError`.
         """
         self._flights.invalidate(invalidation)
-        return await self._cache.invalidate(invalidation)
+        forgiven = self._failures.invalidate(invalidation)
+        return forgiven + await self._cache.invalidate(invalidation)
 
     def is_under_way(self, key: CacheKey) -> bool:
         """Whether there is a flight that a request with this key would join."""
@@ -76,7 +101,7 @@ class Fetcher:
         self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
         return flight, True
 
-    def fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
+    def _fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
         """A viewer gets a part: fetch the whole behind its back, if it is one that can be kept."""
         head = part.head
         length = complete_length(head.headers.get("content-range"))
@@ -90,8 +115,10 @@ class Fetcher:
 
     def refresh(self, visit: Visit, fetch: Fetch, entry: Found | None) -> None:
         """Fetch or validate behind the viewer's back, unless that is under way."""
-        if self._flights.find(visit.key) is None:
+        if self._flights.find(visit.key) is None and self.failure(visit.key) is None:
             flight = Flight(fetch, has_leader=False)
+            # What happens from here on is not for the viewer's log line.
+            visit = replace(visit, record=replace(visit.record))
             self._flights.start(visit.key, flight, self._fly(visit, flight, entry))
 
     async def _fly(self, visit: Visit, flight: Flight, entry: Found | None) -> None:
@@ -110,6 +137,8 @@ class Fetcher:
                 entry = replace(entry, stored=verdict.stored)
                 await self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
             else:
+                if not flight.is_invalid:
+                    self._remember(visit, error)
                 flight.land(Failed(error))
             return
         try:
@@ -147,15 +176,16 @@ class Fetcher:
                 assert entry is not None
                 reply.close()
                 reason = verdict.reason if isinstance(verdict, Excuse) else None
-                entry = replace(entry, stored=verdict.stored)
+                entry = replace(entry, stored=still_coded(entry.stored, verdict.stored))
                 await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
-                room = await self._intake.room(visit.key, reply, verdict.stored)
+                reply, kept = self._compressed(visit, sent, reply, verdict.stored)
+                room = await self._intake.room(visit.key, reply, kept)
                 if isinstance(room, Reason):
                     self._hand_over(visit, flight, reply, room)
                     return
-                flight.land(Shared(verdict.stored, reply.head, reply.trail))
-                await self._intake.take_in(visit.key, flight, reply, verdict.stored, room)
+                flight.land(Shared(kept, reply.head, reply.trail))
+                await self._intake.take_in(visit.key, flight, reply, kept, room)
                 reply.close()
             case Pass():
                 if status < 400 or status in (404, 410):
@@ -172,6 +202,20 @@ class Fetcher:
         flight.land(landing)
         if not flight.is_invalid:
             await self._cache.refresh_below(visit.key, landing.entry.stored)
+
+    def _compressed(self, visit: Visit, sent: Request, reply: Reply, kept: Stored) -> tuple[Reply, Stored]:
+        """The answer as it is to be kept: in a coding, if it may have one and is not too large to be kept."""
+        behavior = visit.behavior
+        coding = coding_for(sent, reply.head, behavior.cache, compress=behavior.compress)
+        if (reply.head.length or 0) > self._cache.max_object_bytes:
+            coding = Reason.TOO_LARGE
+        if behavior.compress:
+            visit.record.compression = coding
+        if isinstance(coding, Reason):
+            return reply, kept
+        reply = in_coding(reply, coding)
+        # The key holds the codings that are accepted: no variants are needed beside it.
+        return reply, replace(kept, head=Head(kept.head.status, reply.head.headers.end_to_end()))
 
     def _hand_over(self, visit: Visit, flight: Flight, reply: Reply, reason: Reason) -> None:
         """The reply is for the one who asked first; others may start anew at once."""

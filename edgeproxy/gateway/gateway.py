@@ -11,14 +11,23 @@ from edgeproxy.clock import Clock
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.decision import Fail, Fetch, Lookup, Serve, excused, on_lookup
-from edgeproxy.core.errors import EdgeError, OriginError, RequestError
+from edgeproxy.core.error_pages import ErrorPage, page_for, page_request
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored, unvalidated
-from edgeproxy.gateway.answers import Answer, from_entry, from_error, from_reader, from_reply
+from edgeproxy.gateway.answers import (
+    Answer,
+    from_entry,
+    from_error,
+    from_page,
+    from_reader,
+    from_reply,
+    in_dress,
+)
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
@@ -51,17 +60,23 @@ class Gateway:
         `request.path` is as received; `request.body` is None where the message has none.
         """
         record = self.new_record(request)
+        visit = None
         try:
             visit = self.admitted(request, record)
-            bypass = visit.bypass
-            if bypass is not None:
-                return await self._straight(visit, bypass)
-            return await self._through_cache(visit)
+            answer = await self._visited(visit)
         except EdgeError as error:
-            return self.refused(record, error)
+            answer = self.refused(record, error)
         except Exception as error:  # the viewer gets a 500, the log the cause; the server lives on
             fault = EdgeError(Reason.INTERNAL, f"{type(error).__name__}: {error}", status=500)
-            return self.refused(record, fault)
+            answer = self.refused(record, fault)
+        if record.status >= 400:
+            page = page_for(record.status, record.reason, request.path, self._front.error_pages)
+            if page is not None:
+                answer = await self._paged(request, answer, page)
+        if visit is not None and (policy := visit.behavior.response_headers) is not None:
+            spent_ms = (self._clock.elapsed() - record.started) * 1000
+            answer = in_dress(visit, answer, policy, spent_ms)
+        return answer
 
     def new_record(self, request: Request) -> Record:
         """The record of a request that has just come in."""
@@ -76,9 +91,32 @@ class Gateway:
         """Serve nothing that is covered any more; gives how many keys that were.  Raises `DiskError`."""
         return await self._fetcher.invalidate(invalidation)
 
+    def failure(self, visit: Visit) -> RememberedError | None:
+        """The error that `visit` would get because an origin failed a moment ago."""
+        return self._fetcher.failure(visit.key)
+
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""
         return from_error(record, error, self._front)
+
+    async def _paged(self, request: Request, error: Answer, page: ErrorPage) -> Answer:
+        """`page` in place of `error`, which stays the answer if there is no page to be had."""
+        try:
+            asked = page_request(request, page)
+            found = await self._visited(self.admitted(asked, self.new_record(asked)))
+        except Exception as fault:  # the page was an extra: the error is answer enough
+            said = fault.message if isinstance(fault, EdgeError) else type(fault).__name__
+            error.record.fault = "; ".join(filter(None, (error.record.fault, f"no {page.path}: {said}")))
+            return error
+        except BaseException:
+            error.close()
+            raise
+        return from_page(request, error, found, page, self._front)
+
+    async def _visited(self, visit: Visit) -> Answer:
+        """Past the cache or through it.  Raises `EdgeError`."""
+        bypass = visit.bypass
+        return await (self._through_cache(visit) if bypass is None else self._straight(visit, bypass))
 
     async def _straight(self, visit: Visit, fetch: Fetch) -> Answer:
         """Past the cache."""
@@ -99,10 +137,11 @@ class Gateway:
             case Fetch():
                 if visit.is_for_the_origin:
                     return await self._straight(visit, decision)
+                failure = self._fetcher.failure(visit.key)
+                if failure is not None:
+                    raise failure
                 if visit.asks_for_part and entry is None:
-                    reply = await self._fetcher.straight(visit)
-                    self._fetcher.fill_behind(visit, decision, reply)
-                    return from_reply(visit, reply, decision, None)
+                    return from_reply(visit, await self._fetcher.part(visit, decision), decision, None)
                 return await self._together(visit, decision, entry)
             case Fail():
                 message = "nothing that is stored here is what this request asks for"

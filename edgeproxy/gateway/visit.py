@@ -5,6 +5,7 @@ from functools import cached_property
 
 from edgeproxy.core.behavior import Behavior, admit, behavior_for
 from edgeproxy.core.decision import Fetch, Forward
+from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.forwarding import forwarded, is_loop, is_trusted, without_claims
 from edgeproxy.core.key import CacheKey, cache_key
@@ -28,6 +29,7 @@ class Front:
     default_root_object: str = ""
     allow_ambiguous_paths: bool = False
     debug_headers: bool = False
+    error_pages: tuple[ErrorPage, ...] = ()
 
 
 @dataclass

@@ -37,6 +37,9 @@ def request_from(message: web.BaseRequest, max_body_bytes: int, idle_s: float) -
         raise RequestError(Reason.METHOD_UNKNOWN, "this is not a forward proxy", status=501)
     if not _HOST.match(host) and not (host == "" and message.version < (1, 1)):
         raise RequestError(Reason.BAD_HOST, "the Host field is not a host name and a port", status=400)
+    if message.version < (1, 1):
+        # CloudFront Developer Guide, "Serve compressed files": not to HTTP/1.0.
+        headers = headers.without({"accept-encoding"})
     return Request(
         method=message.method,
         path=path,

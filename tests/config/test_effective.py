@@ -95,19 +95,51 @@ origin_request_policies:
     cookies:
       all_except: [c]
     query: all
+response_headers_policies:
+  h:
+    cors_config:
+      access_control_allow_origins: ['https://*.example.com']
+      access_control_allow_headers: []
+      access_control_allow_methods: [ALL]
+      access_control_allow_credentials: false
+      access_control_expose_headers: ['*']
+      access_control_max_age_sec: 600
+      origin_override: true
+    security_headers_config:
+      strict_transport_security: null
+      content_type_options:
+        override: true
+      frame_options:
+        frame_option: DENY
+        override: false
+      referrer_policy: null
+      content_security_policy: null
+      xss_protection: null
+    custom_headers_config:
+    - header: X-A
+      value: ''
+      override: true
+    remove_headers_config: [Server]
+    server_timing_headers_config:
+      enabled: true
+      sampling_rate: 12.5
 behaviors:
 - path_pattern: /$x/*
   target_origin: site
   cache_policy: p
   origin_request_policy: null
+  response_headers_policy: null
   allowed_methods: [GET, POST]
   cached_methods: [GET]
+  compress: false
 default_behavior:
   target_origin: media
   cache_policy: CachingOptimized
   origin_request_policy: null
+  response_headers_policy: null
   allowed_methods: [GET, HEAD]
   cached_methods: [GET, HEAD]
+  compress: false
 custom_error_responses: []
 backfill:
   rules:
@@ -130,6 +162,14 @@ def test_every_default_is_filled_in_and_every_secret_hidden() -> None:
 backfill: {rules: [{on_status: [404]}]}
 behaviors: [{path_pattern: "/$$x/*", target_origin: site, cache_policy: p, allowed_methods: [GET, POST]}]
 origin_request_policies: {r: {query: all, cookies: {all_except: [c]}}}
+response_headers_policies:
+  h:
+    cors_config: {access_control_allow_origins: ["https://*.example.com"], access_control_max_age_sec: 600,
+      access_control_allow_methods: [ALL], access_control_expose_headers: ["*"]}
+    security_headers_config: {content_type_options: {}, frame_options: {frame_option: DENY, override: false}}
+    custom_headers_config: [{header: X-A}]
+    remove_headers_config: [Server]
+    server_timing_headers_config: {enabled: true, sampling_rate: 12.50}
 cache_policies: {p: {max_ttl: 5400s, query: {whitelist: [a, b]}, headers: [X-A]}}
 origin_groups: {media: {members: [bucket, site], failover_on: [503, 404, 403]}}
 default_behavior: {target_origin: media}

@@ -9,6 +9,8 @@ from tests.config.conftest import SMALL, Told
 S3 = "origins: {o: {type: s3, bucket: assets, %s}}\ndefault_behavior: {target_origin: o}"
 HTTP = "origins: {o: {type: http, url: http://a, %s}}\ndefault_behavior: {target_origin: o}"
 POLICY = SMALL + "cache_policies: {p: {%s}}"
+ERROR = SMALL + "custom_error_responses: [{%s}]"
+DRESS = SMALL + "response_headers_policies: {p: {%s}}"
 BEHAVIOR = SMALL + "behaviors: [{path_pattern: /a, target_origin: site, %s}]"
 GROUP = "origins: {a: {type: http, url: http://a}, b: {type: http, url: http://b}}\n"
 GROUP += "origin_groups: {g: {%s}}\ndefault_behavior: {target_origin: a}"
@@ -24,6 +26,7 @@ STATUSES = "one of 400, 403, 404, 416, 429, 500, 502, 503, 504"
 KEYS = "default, anonymous or {access_key_id: ..., secret_access_key: ...}"
 PATTERN = 'a path as it stands in a URL, such as /images/*.jpg (no "//", no "..", é escaped as %C3%A9)'
 CUSTOM = "the name of a header that edgeproxy does not set itself"
+FREE = "the name of a header that a policy may change"
 VALUE = "at most 1783 ASCII characters without blanks around them"
 
 
@@ -127,6 +130,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "other status": (GROUP % "members: [a, b], failover_on: [404, 200]", f"origin_groups.g.failover_on[1]: got 200, want {STATUSES}"),
     "status of text": (GROUP % "members: [a, b], failover_on: [4xx]", f'origin_groups.g.failover_on[0]: got "4xx", want {STATUSES}'),
     "status twice": (GROUP % "members: [a, b], failover_on: [404, 404]", "origin_groups.g.failover_on: got [404, 404], want each of them once"),
+    # Response headers.
+    "nobody allowed": (DRESS % "cors_config: {access_control_allow_origins: []}", "response_headers_policies.p.cors_config.access_control_allow_origins: got 0 of them, want at least 1"),
+    "half an origin": (DRESS % "cors_config: {access_control_allow_origins: [a.example, exa*mple.org]}", 'response_headers_policies.p.cors_config.access_control_allow_origins[1]: got "exa*mple.org", want an origin such as https://www.example.com or https://*.example.com'),
+    "credentials for all": (DRESS % "cors_config: {access_control_allow_origins: ['*'], access_control_allow_credentials: true}", "response_headers_policies.p.cors_config.access_control_allow_origins: got [*], want origins by name, as credentials are allowed"),
+    "frame option": (DRESS % "security_headers_config: {frame_options: {frame_option: deny}}", 'response_headers_policies.p.security_headers_config.frame_options.frame_option: got "deny", want one of DENY, SAMEORIGIN'),
+    "two filters": (DRESS % "security_headers_config: {xss_protection: {protection: true, mode_block: true, report_uri: /a}}", 'response_headers_policies.p.security_headers_config.xss_protection.report_uri: got "/a", want none, as mode_block is true'),
+    "misspelt in what is optional": (DRESS % "security_headers_config: {xss_protection: {protection: true, mode_blok: true}}", 'response_headers_policies.p.security_headers_config.xss_protection.mode_blok: is not a setting, want "mode_block"'),
+    "header that stays": (DRESS % "remove_headers_config: [x-amz-cf-id]", f'response_headers_policies.p.remove_headers_config[0]: got "x-amz-cf-id", want {FREE}'),
+    "header that is not theirs": (DRESS % "custom_headers_config: [{header: Content-Length}]", f'response_headers_policies.p.custom_headers_config[0].header: got "Content-Length", want {FREE}'),
+    "header with a line end": (DRESS % 'custom_headers_config: [{header: X-A, value: "a\\r\\nb"}]', f'response_headers_policies.p.custom_headers_config[0].value: got "a\\r\\nb", want {VALUE}'),
+    "header added twice": (DRESS % "custom_headers_config: [{header: X-A}, {header: x-a}]", "response_headers_policies.p.custom_headers_config: got [{header: ...}, {header: ...}], want each header once"),
+    "more than all": (DRESS % "server_timing_headers_config: {enabled: true, sampling_rate: 100.1}", 'response_headers_policies.p.server_timing_headers_config.sampling_rate: got 100.1, want a number from 0 to 100 such as 12.5'),
+    "too fine a rate": (DRESS % "server_timing_headers_config: {enabled: true, sampling_rate: 0.00001}", 'response_headers_policies.p.server_timing_headers_config.sampling_rate: got 0.00001, want a number from 0 to 100 such as 12.5'),
     # TTLs.
     "default below min": (POLICY % "min_ttl: 2m, default_ttl: 1m", 'cache_policies.p.default_ttl: got "1m", want at least min_ttl, which is 2m'),
     "a guess beside a default": (POLICY % "heuristic_freshness: 0.1, default_ttl: 1m", 'cache_policies.p.heuristic_freshness: got 0.1, want 0 where min_ttl or default_ttl is above 0s'),
@@ -143,6 +159,12 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "cached POST": (BEHAVIOR % "allowed_methods: [GET, POST], cached_methods: [POST]", 'behaviors[0].cached_methods[0]: got "POST", want one of GET, HEAD, OPTIONS'),
     "cached but not allowed": (BEHAVIOR % "cached_methods: [GET, OPTIONS]", "behaviors[0].cached_methods: got [GET, OPTIONS], want only methods that are in allowed_methods"),
     "76 behaviours": (small("behaviors: [" + ", ".join(f"{{path_pattern: /{n}, target_origin: site}}" for n in range(76)) + "]"), "behaviors: got 76 of them, want at most 75"),
+    "error without a page": (ERROR % "error_code: 412", "custom_error_responses[0].error_code: got 412, want one of 400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504"),
+    "page with a status of its own": (ERROR % "error_code: 404, response_page_path: /a, response_code: 201", "custom_error_responses[0].response_code: got 201, want one of 200, 400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504"),
+    "page without a status": (ERROR % "error_code: 404, response_page_path: /a", 'custom_error_responses[0].response_page_path: got "/a", want response_code beside it'),
+    "status without a page": (ERROR % "error_code: 404, response_code: 200", "custom_error_responses[0].response_code: got 200, want response_page_path beside it"),
+    "page with a query": (ERROR % "error_code: 404, response_page_path: '/a?b=1', response_code: 200", 'custom_error_responses[0].response_page_path: got "/a?b=1", want the path of a page such as /errors/404.html'),
+    "error twice": (ERROR % "error_code: 404}, {error_code: 404", "custom_error_responses: got [{error_code: ...}, {error_code: ...}], want each of them once"),
     "rule's status": (small("backfill: {rules: [{on_status: [500, 404]}]}"), "backfill.rules[0].on_status[0]: got 500, want one of 403, 404"),
 }  # fmt: skip
 

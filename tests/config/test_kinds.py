@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from edgeproxy.config.kinds import (
     BaseUrl,
     CustomHeaderName,
+    Decimal,
     Flag,
-    Fraction,
     HeaderName,
     Kind,
     Network,
@@ -70,6 +70,9 @@ TAKEN = [(kind, value) for kind, taken, _ in TABLE.values() for value in taken]
 REFUSED = [(kind, value) for kind, _, refused in TABLE.values() for value in refused]
 
 
+FRACTION = Decimal(0, 1, digits=9, such_as="0.1")
+
+
 @pytest.mark.parametrize(("kind", "value"), TAKEN, ids=[repr(value)[:40] for _, value in TAKEN])
 def test_taken(kind: Kind[str], value: str) -> None:
     assert kind.read(value) == value
@@ -122,9 +125,9 @@ def test_what_is_no_whole_number(value: object) -> None:
     ("value", "read"), [("0", 0), ("1", 1), ("0.1", 0.1), ("1.0", 1), (0, 0), (1, 1), (0.25, 0.25)]
 )
 def test_fractions(value: object, read: float) -> None:
-    fraction = Fraction().read(value)
+    fraction = FRACTION.read(value)
     assert (fraction, type(fraction)) == (read, float)
-    assert Fraction().read(str(Fraction().write(fraction))) == fraction
+    assert FRACTION.read(str(FRACTION.write(fraction))) == fraction
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_fractions(value: object, read: float) -> None:
 )
 def test_what_is_no_fraction(value: object) -> None:
     with pytest.raises(ValueError, match=r"^a number from 0 to 1 such as 0\.1$"):
-        Fraction().read(value)
+        FRACTION.read(value)
 
 
 def test_one_of_a_few_numbers() -> None:

@@ -14,10 +14,13 @@ origins:
 """
 DEFAULT = "default_behavior: {target_origin: site}\n"
 MANAGED_CACHE = (
-    "CachingDisabled, CachingOptimized, CachingOptimizedForUncompressedObjects, UseOriginCacheControlHeaders,"
+    "CachingDisabled, CachingOptimized, CachingOptimizedForUncompressedObjects, Elemental-MediaPackage, UseOriginCacheControlHeaders,"
     " UseOriginCacheControlHeaders-QueryStrings"
 )
-MANAGED_REQUEST = "AllViewer, AllViewerExceptHostHeader, CORS-CustomOrigin, CORS-S3Origin, HostHeaderOnly, UserAgentRefererHeaders"
+MANAGED_REQUEST = "AllViewer, AllViewerExceptHostHeader, CORS-CustomOrigin, CORS-S3Origin, Elemental-MediaTailor-PersonalizedManifests, HostHeaderOnly, UserAgentRefererHeaders"
+REFUSED_VIEWER = (
+    "want a policy without CloudFront-Viewer-* fields: what they tell of a viewer is not known here"
+)
 NEVER = "want an origin group with an s3 origin first and such a status in failover_on"
 
 
@@ -38,6 +41,12 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "group named as an origin": (groups("site: {members: [bucket, other], failover_on: [404]}"), ["origin_groups.site: has the name of an origin, want a name of its own"]),
     "unknown cache policy": (small("cache_policies: {mine: {}}\nbehaviors: [{path_pattern: /a, target_origin: site, cache_policy: x}]"), [f'behaviors[0].cache_policy: got "x", want one of {MANAGED_CACHE}, mine']),
     "unknown origin request policy": (small("behaviors: [{path_pattern: /a, target_origin: site, origin_request_policy: x}]"), [f'behaviors[0].origin_request_policy: got "x", want one of {MANAGED_REQUEST}']),
+    "managed policies that cannot be had": (small("behaviors: [{path_pattern: /a, target_origin: site, cache_policy: Managed-Amplify, origin_request_policy: AllViewerAndCloudFrontHeaders-2022-06}, {path_pattern: /b, target_origin: site, cache_policy: Amplify-StaticContent}]"), [
+        f'behaviors[0].cache_policy: got "Managed-Amplify", {REFUSED_VIEWER}',
+        'behaviors[1].cache_policy: got "Amplify-StaticContent", want another policy: this one is for Amplify Hosting alone',
+        f'behaviors[0].origin_request_policy: got "AllViewerAndCloudFrontHeaders-2022-06", {REFUSED_VIEWER}',
+    ]),
+    "unknown response headers policy": (small("response_headers_policies: {mine: {}}\nbehaviors: [{path_pattern: /a, target_origin: site, response_headers_policy: x}]"), ['behaviors[0].response_headers_policy: got "x", want one of CORS-With-Preflight, CORS-and-SecurityHeadersPolicy, CORS-with-preflight-and-SecurityHeadersPolicy, SecurityHeadersPolicy, SimpleCORS, mine']),
     "policy named as a managed one": (small("cache_policies: {CachingDisabled: {}}\norigin_request_policies: {Managed-AllViewer: {}}"), [
         "cache_policies.CachingDisabled: has the name of a managed policy, want a name of its own",
         "origin_request_policies.Managed-AllViewer: has the name of a managed policy, want a name of its own",

@@ -21,7 +21,8 @@ from edgeproxy.core.decision import (
     on_lookup,
     on_reply,
 )
-from edgeproxy.core.errors import OriginError, timed_out, unreachable
+from edgeproxy.core.erring import ErrorPolicy
+from edgeproxy.core.errors import EdgeError, OriginError, RequestError, timed_out, unreachable
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.message import Head, Headers, Request
@@ -35,6 +36,7 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 RFC = CachePolicy(TtlPolicy(0, 0, 31_536_000))
 FORCED = CachePolicy(TtlPolicy(10, 100, 1_000))
 OFF = CachePolicy(TtlPolicy(0, 0, 0))
+LEFT = CachePolicy(TtlPolicy(0, 0, 100))
 SENT = Request("GET", "/a")
 
 
@@ -429,6 +431,33 @@ def test_a_viewer_may_take_what_is_stale_in_place_of_a_failure() -> None:
     assert excused(found, RFC, 503, NOW + 70) is None
     assert excused(None, RFC, 503, NOW, Wishes(stale_if_error=11)) is None
     assert excused(kept(head(404), 60), RFC, 503, NOW, Wishes(stale_if_error=11)) is None
+
+
+SPECIAL = CachePolicy(TtlPolicy(0, 1, 1), errors=ErrorPolicy(by_status=((502, 3.0), (504, 0.0))))
+GUIDE = "CloudFront, How CloudFront caches errors"
+
+
+@pytest.mark.parametrize(
+    ("error", "policy", "rest_s"),
+    rows(
+        ("no connection", unreachable("site", "refused"), FORCED, 10.0, GUIDE),
+        ("a time of its own", unreachable("site", "refused"), SPECIAL, 3.0, GUIDE),
+        ("none by the user's word", timed_out("site", "the answer", 30), SPECIAL, 0.0, GUIDE),
+        ("all is left to the origin", unreachable("site", "refused"), LEFT, 0.0, "RFC 9111 §3"),
+        ("caching is off", unreachable("site", "refused"), OFF, 0.0, GUIDE),
+        (
+            "the viewer's fault",
+            RequestError(Reason.BAD_REQUEST, "the body is cut", status=502),
+            FORCED,
+            0.0,
+            "our choice",
+        ),
+        ("ours", EdgeError(Reason.INTERNAL, "a fault", status=500), FORCED, 0.0, "our choice"),
+        ("the end", EdgeError(Reason.DRAINING, "shutting down", status=503), FORCED, 0.0, "our choice"),
+    ),
+)
+def test_how_long_an_error_is_everybodys(error: EdgeError, policy: CachePolicy, rest_s: float) -> None:
+    assert on_error(error, policy, None, NOW) == Fail(error.status, error.reason, rest_s)
 
 
 def test_forward_words_are_those_of_the_rfc() -> None:

@@ -133,3 +133,122 @@ async def test_a_part_of_something_stale_is_validated_and_cut_here(scripted: Sta
     assert (part.status, body, part.headers["X-Cache"]) == (206, b"234", "RefreshHit from cloudfront")
     head, body = await e.get("/x", "HEAD")
     assert (head.status, body, head.headers["Content-Length"]) == (200, b"", "10")
+
+
+async def mumbles(exchange: Exchange) -> None:
+    """No answer; an origin that merely hangs up is asked again by aiohttp."""
+    await exchange.send(b"mumble\r\n\r\n")
+    exchange.writer.close()
+
+
+async def test_an_origin_that_does_not_answer_is_left_alone_for_a_while(
+    scripted: Starts, edge: Gateway
+) -> None:
+    origin = await scripted(mumbles)
+    e = await edge(text(origin.url))
+    first, _ = await e.get("/x")
+    assert (first.status, first.headers["Cache-Status"].split("; ")[1]) == (502, "fwd=uri-miss")
+    for method, fields in (("GET", {}), ("HEAD", {}), ("GET", {"range": "bytes=0-1"})):
+        again, _ = await e.get("/x", method, **fields)
+        assert (again.status, again.headers["X-Cache"]) == (502, "Error from cloudfront")
+        assert again.headers["Cache-Status"] == "edgeproxy; hit; ttl=9; detail=origin-bad-reply"
+        assert e.records[-1].fault == "site: its answer is not HTTP/1.1 as it should be"
+        assert e.records[-1].trail == ()
+    assert len(origin.asked) == 1
+    await e.get("/y")
+    assert len(origin.asked) == 2, "it is the object that failed, not the origin"
+
+
+async def test_a_head_or_part_that_fails_is_remembered_as_well(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(mumbles)
+    e = await edge(text(origin.url))
+    for path, method, fields in (("/h", "HEAD", {}), ("/r", "GET", {"range": "bytes=0-1"})):
+        await e.get(path, method, **fields)
+        await e.get(path)
+    assert origin.lines == ["HEAD /h", "GET /r"]
+
+
+async def test_a_failure_can_be_purged(scripted: Starts, edge: Gateway) -> None:
+    async def recovers(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await mumbles(exchange)
+        else:
+            await exchange.answer(200, b"well")
+
+    origin = await scripted(recovers)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    assert await e.gateway.app.invalidate(["/x"]) == 1
+    answer, body = await e.get("/x")
+    assert (answer.status, body) == (200, b"well")
+
+
+async def test_an_origin_that_fails_while_its_path_is_purged_is_asked_again(
+    scripted: Starts, edge: Gateway
+) -> None:
+    is_asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def fails_once(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            is_asked.set()
+            await gate.wait()
+            await mumbles(exchange)
+        else:
+            await exchange.answer(200, b"well")
+
+    origin = await scripted(fails_once)
+    e = await edge(text(origin.url))
+    waiting = asyncio.ensure_future(e.get("/x"))
+    await is_asked.wait()
+    await e.gateway.app.invalidate(["/x"])
+    gate.set()
+    failed, _ = await waiting
+    answer, _ = await e.get("/x")
+    assert (failed.status, answer.status) == (502, 200)
+
+
+async def test_a_failure_does_not_push_out_other_variants(scripted: Starts, edge: Gateway) -> None:
+    async def varies(exchange: Exchange) -> None:
+        if exchange.field("accept-language") == "de":
+            await mumbles(exchange)
+        else:
+            await exchange.answer(200, b"hello", vary="Accept-Language", cache_control="max-age=60")
+
+    origin = await scripted(varies)
+    e = await edge(
+        text(origin.url).replace(
+            "CachingOptimized", "CachingOptimized, origin_request_policy: AllViewerExceptHostHeader"
+        )
+    )
+    await e.get("/x", accept_language="en")
+    failed, _ = await e.get("/x", accept_language="de")
+    answer, body = await e.get("/x", accept_language="en")
+    assert (failed.status, body, answer.headers["X-Cache"]) == (502, b"hello", "Hit from cloudfront")
+    assert len(origin.asked) == 2
+
+
+async def test_nothing_is_remembered_where_all_is_left_to_the_origin(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(mumbles)
+    e = await edge(text(origin.url, "plain").replace("min_ttl: 0", "min_ttl: 0, default_ttl: 0"))
+    await e.get("/x")
+    await e.get("/x")
+    assert len(origin.asked) == 2
+
+
+async def test_refreshes_leave_it_alone_too(scripted: Starts, edge: Gateway) -> None:
+    async def fails_later(exchange: Exchange) -> None:
+        if len(origin.asked) > 1:
+            await mumbles(exchange)
+            return
+        fields = "max-age=0, stale-while-revalidate=60, stale-if-error=0"
+        await exchange.answer(200, b"1", cache_control=fields)
+
+    origin = await scripted(fails_later)
+    e = await edge(text(origin.url, "plain"))
+    await e.get("/x")
+    for _ in range(3):
+        stale, body = await e.get("/x")
+        assert (stale.status, body) == (200, b"1")
+        while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+            await asyncio.sleep(0.01)
+    assert len(origin.asked) == 2
