@@ -7,7 +7,7 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_reply
+from edgeproxy.core.decision import Excuse, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
@@ -42,11 +42,24 @@ class Fetcher:
     async def straight(self, visit: Visit) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
         target = visit.behavior.target
+        requested_at = self._clock.now()
         reply = await self._targets[target].fetch(visit.sent)
+        if visit.request.method == "HEAD":
+            self._learn(visit, reply.head, requested_at)
         visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
         for invalidation in by_unsafe_method(visit.request, reply.head.status, reply.head.headers):
             self.invalidate(invalidation)
         return reply
+
+    def _learn(self, visit: Visit, head: Head, requested_at: float) -> None:
+        """See whether the answer to a HEAD tells something of the stored answer to GET."""
+        entry, _ = self._cache.find(visit.key, lambda: visit.sent.headers)
+        if entry is None:
+            return
+        policy, length = visit.behavior.cache, len(entry.body)
+        new = on_head(visit.sent, head, policy, entry.stored, length, requested_at, self._clock.now())
+        if new is not None:
+            self._cache.store(visit.key, replace(entry, stored=new))
 
     def invalidate(self, invalidation: Invalidation) -> int:
         """Nothing that is covered is served again, nor what is on its way; gives the number of keys."""
@@ -132,9 +145,13 @@ class Fetcher:
             case Refresh() | Excuse():
                 assert entry is not None
                 reply.close()
-                reason = verdict.reason if isinstance(verdict, Excuse) else None
                 entry = replace(entry, stored=verdict.stored)
-                self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
+                if isinstance(verdict, Refresh) and verdict.reason is not None:
+                    self._cache.discard(visit.key)
+                    flight.land(Refreshed(entry, reply.trail, status, is_kept=False))
+                else:
+                    reason = verdict.reason
+                    self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
                 unkept = self._reserve(reply)
                 if unkept is not None:
