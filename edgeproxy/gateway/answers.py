@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import assert_never
 
-from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
+from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.errors import EdgeError, OriginError, RequestError
 from edgeproxy.core.message import Head, Headers
@@ -35,7 +35,8 @@ class Answer:
 
 def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
     """From memory: the whole, a part of it, or "you have it already"."""
-    head, body, headers = entry.stored.head, entry.body, visit.request.headers
+    body, headers = entry.body, visit.request.headers
+    head = dated(entry.stored.head, entry.stored.received_at)
     method = visit.request.method
     if method in ("GET", "HEAD") and is_not_modified(headers, head):
         return _answer(visit, not_modified(head), b"", report)
