@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import assert_never
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.errors import EdgeError, OriginError, RequestError
 from edgeproxy.core.message import Head, Headers
-from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
+from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
@@ -43,22 +42,30 @@ def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
     length = ("Content-Length", str(len(body)))
     if method == "HEAD":
         return _answer(visit, Head(head.status, head.headers.having(length)), b"", report)
-    part = None
+    asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
-        part = requested_slice(headers.get("range"), len(body))
-    match part:
-        case Slice():
+        asked = requested_slices(headers.get("range"), len(body))
+    match asked:
+        case None:
+            return _answer(visit, Head(head.status, head.headers.having(length)), body, report)
+        case Unsatisfiable():
+            fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
+            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+        case (part,):
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
             return _answer(
                 visit, Head(206, head.headers.having(*fields)), body[part.first : part.last + 1], report
             )
-        case Unsatisfiable():
-            fields = (("Content-Range", str(part)), ("Content-Length", "0"))
-            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
-        case None:
-            return _answer(visit, Head(head.status, head.headers.having(length)), body, report)
         case _:
-            assert_never(part)
+            parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
+            fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
+            return _answer(visit, Head(206, head.headers.having(*fields)), _joined(parts, body), report)
+
+
+def _joined(parts: Multipart, body: bytes) -> bytes:
+    return b"".join(
+        body[part.first : part.last + 1] if isinstance(part, Slice) else part for part in parts.parts
+    )
 
 
 def from_reader(visit: Visit, head: Head, reader: Reader, report: Report) -> Answer:
