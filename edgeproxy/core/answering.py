@@ -4,6 +4,7 @@ RFC 9111 §5.1, RFC 9211; CloudFront Developer Guide, "Response headers".
 """
 
 from dataclasses import dataclass
+from email.utils import formatdate
 from enum import StrEnum
 
 from edgeproxy.core.decision import Forward
@@ -73,6 +74,13 @@ def answer_headers(headers: Headers, report: Report, *, via: str, request_id: st
     if report.age_s is not None:
         kept = kept.having(("Age", str(int(report.age_s))))
     return Headers((*kept, *added))
+
+
+def dated(head: Head, received_at: float) -> Head:
+    """`head` with the `Date` of its arrival, POSIX seconds, if its maker gave none.  RFC 9110 §6.6.1."""
+    if "date" in head.headers:
+        return head
+    return Head(head.status, head.headers.having(("Date", formatdate(received_at, usegmt=True))))
 
 
 def not_modified(head: Head) -> Head:

@@ -13,7 +13,7 @@ from edgeproxy.core.message import Head, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.staleness import as_wanted, on_failure, while_revalidating
 from edgeproxy.core.storing import CachePolicy, Stored, may_store, stored
-from edgeproxy.core.validation import freshened, validators
+from edgeproxy.core.validation import agrees, freshened, validators
 from edgeproxy.core.wishes import NONE, Wishes
 
 
@@ -57,9 +57,13 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The stored body still holds (304): serve it under its updated head."""
+    """The stored body still holds (304): serve it under its updated head.
+
+    With a `reason` it is not to be stored any longer, and is for the one who asked.
+    """
 
     stored: Stored
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,9 @@ def on_reply(
     RFC 9111 §3, §4.3.3.
     """
     if head.status == 304 and found is not None:
-        return Refresh(stored(sent, freshened(found.head, head), policy, requested_at, received_at))
+        new_head = freshened(found.head, head)
+        reason = may_store(sent, new_head, policy, received_at)
+        return Refresh(stored(sent, new_head, policy, requested_at, received_at), reason)
     if head.status >= 500 and (excuse := excused(found, policy, head.status, received_at)) is not None:
         return excuse
     reason = may_store(sent, head, policy, received_at)
@@ -154,6 +160,32 @@ def on_reply(
         # Never fresh and nothing to validate it by: it could never be used.  RFC 9111 §3.
         return Pass(Reason.NO_CACHE if control.no_cache else Reason.NO_LIFETIME)
     return Keep(kept)
+
+
+def on_head(
+    sent: Request,
+    head: Head,
+    policy: CachePolicy,
+    found: Stored,
+    length: int,
+    requested_at: float,
+    received_at: float,
+) -> Stored | None:
+    """What the answer to a HEAD that went past the cache makes of the stored answer to GET.
+
+    Fresh anew if it is still the same, stale if it is not, None if that cannot be told. `length` is
+    that of the stored body.  RFC 9111 §4.3.5.
+    """
+    if head.status != 200 or found.head.status != 200:
+        return None
+    is_same = agrees(found.head, length, head)
+    if is_same is None:
+        return None
+    new_head = freshened(found.head, head)
+    if is_same and may_store(sent, new_head, policy, received_at) is None:
+        new = stored(sent, new_head, policy, requested_at, received_at)
+        return replace(new, is_for_everybody=found.is_for_everybody and new.is_for_everybody)
+    return replace(found, lifetime_s=min(found.lifetime_s, found.age(received_at)))
 
 
 def on_error(error: EdgeError, policy: CachePolicy, found: Stored | None, now: float) -> Excuse | Fail:

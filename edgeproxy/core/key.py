@@ -10,6 +10,7 @@ from enum import StrEnum
 from edgeproxy.core.message import Headers, Request
 
 # RFC 9110 §12.4.2.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _WEIGHT_0 = re.compile(r"[ \t]*q=0(?:\.0{0,3})?[ \t]*", re.IGNORECASE)
 
 
@@ -132,11 +133,15 @@ def accept_encoding(headers: Headers, policy: KeyPolicy) -> str | None:
 
 
 def vary_names(headers: Headers) -> tuple[str, ...]:
-    """The field names of `Vary`, lower case and sorted; "*" stays.  RFC 9110 §12.5.5."""
+    """The field names of `Vary`, lower case and sorted; "*" stays.  RFC 9110 §12.5.5.
+
+    What is no name counts as "*": we cannot tell on what the answer depends.
+    """
     value = headers.get("vary")
     if value is None:
         return ()
-    return tuple(sorted({name.strip().lower() for name in value.split(",")} - {""}))
+    names = {name.strip(" \t").lower() for name in value.split(",")} - {""}
+    return tuple(sorted({name if _NAME.fullmatch(name) else "*" for name in names}))
 
 
 def variant(names: tuple[str, ...], sent: Headers) -> tuple[str | None, ...]:

@@ -44,6 +44,23 @@ def is_about(head: Head, not_modified: Head) -> bool:
     return ours is None or theirs is None or _opaque(ours) == _opaque(theirs)
 
 
+def agrees(head: Head, length: int, passing: Head) -> bool | None:
+    """Whether the answer to a HEAD speaks of the stored `head` and its body of `length` bytes.
+
+    None where it holds nothing to tell by.  RFC 9111 §4.3.5.
+    """
+    if passing.length not in (None, length):
+        return False
+    said = [name for name in ("etag", "last-modified") if name in passing.headers]
+    if not all(_is_same(name, head, passing) for name in said):
+        return False
+    return True if said else None
+
+
+def _is_same(name: str, one: Head, other: Head) -> bool:
+    return _opaque(one.headers.get(name) or "") == _opaque(other.headers.get(name) or "")
+
+
 def freshened(head: Head, not_modified: Head) -> Head:
     """`head` with the fields of a 304 in place of its own.  RFC 9111 §4.3.4, §3.2.
 

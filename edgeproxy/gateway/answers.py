@@ -3,14 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import assert_never
 
-from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
+from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
 from edgeproxy.core.message import Head, Headers, Request
-from edgeproxy.core.ranges import Slice, Unsatisfiable, requested_slice
+from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
 from edgeproxy.core.validation import is_not_modified, is_range_current
@@ -38,34 +37,54 @@ class Answer:
 
 def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     """From the cache: the whole, a part of it, or "you have it already"."""
-    head, body, headers = entry.stored.head, entry.body, visit.request.headers
+    body, headers = entry.body, visit.request.headers
+    head = dated(entry.stored.head, entry.stored.received_at)
     method = visit.request.method
     if method in ("GET", "HEAD") and is_not_modified(headers, head):
         return _answer(visit, not_modified(head), b"", report)
     length = ("Content-Length", str(len(body)))
     if method == "HEAD":
         return _answer(visit, Head(head.status, head.headers.having(length)), b"", report)
-    part = None
+    asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
-        part = requested_slice(headers.get("range"), len(body))
-    match part:
-        case Slice():
-            fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
-            return _answer(visit, Head(206, head.headers.having(*fields)), _part(body, part), report)
-        case Unsatisfiable():
-            fields = (("Content-Range", str(part)), ("Content-Length", "0"))
-            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+        asked = requested_slices(headers.get("range"), len(body))
+    match asked:
         case None:
             whole = _part(body, Slice(0, len(body) - 1, len(body)))
             return _answer(visit, Head(head.status, head.headers.having(length)), whole, report)
+        case Unsatisfiable():
+            fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
+            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+        case (part,):
+            fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
+            return _answer(visit, Head(206, head.headers.having(*fields)), _part(body, part), report)
         case _:
-            assert_never(part)
+            parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
+            fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
+            return _answer(visit, Head(206, head.headers.having(*fields)), _joined(parts, body), report)
 
 
 def _part(body: bytes | Blob, part: Slice) -> bytes | AsyncIterator[bytes]:
     if isinstance(body, Blob):
         return body.part(part.first, part.last)
     return body if part.size == len(body) else body[part.first : part.last + 1]
+
+
+def _joined(parts: Multipart, body: bytes | Blob) -> bytes | AsyncIterator[bytes]:
+    if isinstance(body, Blob):
+        return _in_turn(parts, body)
+    return b"".join(
+        body[part.first : part.last + 1] if isinstance(part, Slice) else part for part in parts.parts
+    )
+
+
+async def _in_turn(parts: Multipart, body: Blob) -> AsyncIterator[bytes]:
+    for part in parts.parts:
+        if isinstance(part, Slice):
+            async for piece in body.part(part.first, part.last):
+                yield piece
+        else:
+            yield part
 
 
 def from_reader(visit: Visit, head: Head, reader: Reader, report: Report) -> Answer:

@@ -7,7 +7,7 @@ from typing import assert_never
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
 from edgeproxy.core.compression import coding_for, still_coded
-from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_reply
+from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
@@ -49,7 +49,10 @@ class Fetcher:
     async def straight(self, visit: Visit) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
         target = visit.behavior.target
+        requested_at = self._clock.now()
         reply = await self._targets[target].fetch(visit.sent)
+        if visit.request.method == "HEAD":
+            self._learn(visit, reply.head, requested_at)
         visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
         for invalidation in by_unsafe_method(visit.request, reply.head.status, reply.head.headers):
             try:
@@ -58,6 +61,18 @@ class Fetcher:
                 # What was asked for is done; only the operator can do something about the rest.
                 visit.record.fault = f"the disk cache was not invalidated: {error}"
         return reply
+
+    def _learn(self, visit: Visit, head: Head, requested_at: float) -> None:
+        """See whether the answer to a HEAD tells something of the stored answer to GET."""
+        entry, _ = self._cache.find(visit.key, lambda: visit.sent.headers)
+        if entry is None or ("content-encoding" in entry.stored.head.headers) != (
+            "content-encoding" in head.headers
+        ):
+            return
+        policy, length = visit.behavior.cache, len(entry.body)
+        new = on_head(visit.sent, head, policy, entry.stored, length, requested_at, self._clock.now())
+        if new is not None:
+            self._cache.keep(visit.key, replace(entry, stored=new))
 
     def failure(self, key: CacheKey) -> RememberedError | None:
         """Why no origin could answer for `key` a moment ago, if it is to be left alone for that."""
@@ -175,9 +190,13 @@ class Fetcher:
             case Refresh() | Excuse():
                 assert entry is not None
                 reply.close()
-                reason = verdict.reason if isinstance(verdict, Excuse) else None
                 entry = replace(entry, stored=still_coded(entry.stored, verdict.stored))
-                await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
+                if isinstance(verdict, Refresh) and verdict.reason is not None:
+                    await self._cache.discard(visit.key)
+                    flight.land(Refreshed(entry, reply.trail, status, is_kept=False))
+                else:
+                    reason = verdict.reason
+                    await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
                 reply, kept = self._compressed(visit, sent, reply, verdict.stored)
                 room = await self._intake.room(visit.key, reply, kept)

@@ -192,7 +192,7 @@ class Gateway:
                 return from_reader(visit, landing.head if is_leader else shared.head, reader, report)
             case Refreshed():
                 stored = landing.entry.stored
-                if not is_leader and not self._suits(stored, visit):
+                if not is_leader and not (landing.is_kept and self._suits(stored, visit)):
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 report = self._report(
@@ -202,6 +202,7 @@ class Gateway:
                     landing.fwd_status,
                     is_leader=is_leader,
                     age_s=stored.age(self._clock.now()),
+                    is_stored=landing.is_kept,
                 )
                 entry = landing.entry if landing.reason is None else _unvalidated(visit, landing.entry)
                 return from_entry(visit, entry, report)
@@ -252,6 +253,7 @@ class Gateway:
         *,
         is_leader: bool,
         age_s: float | None = None,
+        is_stored: bool = True,
     ) -> Report:
         return Report(
             x_cache,
@@ -260,7 +262,7 @@ class Gateway:
             fwd_status=fwd_status,
             fresh_for_s=stored.fresh_for(self._clock.now()),
             age_s=age_s,
-            is_stored=True,
+            is_stored=is_stored,
             is_collapsed=not is_leader,
         )
 

@@ -36,6 +36,8 @@ class Refreshed:
     trail: tuple[Attempt, ...]
     fwd_status: int
     reason: Reason | None = None
+    is_kept: bool = True
+    """Whether it may be stored any longer; if not, it is for the one who asked first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeproxy.core.answering import Report, XCache, answer_headers, not_modified
+from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Forward
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
@@ -181,3 +181,10 @@ def test_a_304_is_without_what_describes_the_body() -> None:
         ("Content-MD5", "x"),
     ]
     assert not_modified(Head(200, Headers([*dropped, *kept]))) == Head(304, Headers(kept))
+
+
+def test_a_date_is_set_where_there_is_none() -> None:
+    """RFC 9110 §6.6.1."""
+    mine = Head(200, Headers([("Date", "x")]))
+    assert dated(mine, 784_111_777.9) is mine
+    assert dated(Head(404), 784_111_777.9) == Head(404, Headers([("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]))

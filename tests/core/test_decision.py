@@ -18,6 +18,7 @@ from edgeproxy.core.decision import (
     Verdict,
     excused,
     on_error,
+    on_head,
     on_lookup,
     on_reply,
 )
@@ -359,6 +360,15 @@ OLD = head(200, etag='"a"', content_length="5", cache_control="max-age=1", age="
             "RFC 9111 §4.2.3",
         ),
         (
+            "it says not to store it any longer",
+            head(304, cache_control="no-store"),
+            Refresh(
+                kept(head(200, etag='"a"', content_length="5", cache_control="no-store"), 0, 2),
+                Reason.NO_STORE,
+            ),
+            "RFC 9111 §3, §4.3.4",
+        ),
+        (
             "its cookie is not kept",
             head(304, set_cookie="session=secret", cache_control="max-age=60"),
             Refresh(kept(head(200, etag='"a"', content_length="5", cache_control="max-age=60"), 60, 2)),
@@ -458,6 +468,42 @@ GUIDE = "CloudFront, How CloudFront caches errors"
 )
 def test_how_long_an_error_is_everybodys(error: EdgeError, policy: CachePolicy, rest_s: float) -> None:
     assert on_error(error, policy, None, NOW) == Fail(error.status, error.reason, rest_s)
+
+
+SEEN = head(etag='"a"', content_length="5", cache_control="max-age=60")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    rows(
+        ("the same: fresh anew", SEEN, kept(SEEN, 60, 2), "RFC 9111 §4.3.5"),
+        (
+            "with what it says now",
+            head(etag='"a"', cache_control="max-age=90", x_a="1"),
+            kept(head(etag='"a"', content_length="5", cache_control="max-age=90", x_a="1"), 90, 2),
+            "RFC 9111 §4.3.5",
+        ),
+        ("another: stale", head(etag='"b"'), kept(SEEN, 30, 30), "RFC 9111 §4.3.5"),
+        (
+            "of another length: stale",
+            head(etag='"a"', content_length="6"),
+            kept(SEEN, 30, 30),
+            "RFC 9111 §4.3.5",
+        ),
+        (
+            "no longer to be stored: stale",
+            head(etag='"a"', cache_control="no-store"),
+            kept(SEEN, 30, 30),
+            "RFC 9111 §3",
+        ),
+        ("nothing to tell by", head(cache_control="max-age=90"), None, "our choice"),
+        ("an error", head(503, etag='"b"'), None, "RFC 9111 §4.3.5"),
+        ("a part", head(206, etag='"b"'), None, "RFC 9111 §4.3.5"),
+    ),
+)
+def test_on_head(response: Head, expected: Stored | None) -> None:
+    found = kept(SEEN, 60, 30)
+    assert on_head(Request("HEAD", "/a"), response, RFC, found, 5, NOW - 2, NOW) == expected
 
 
 def test_forward_words_are_those_of_the_rfc() -> None:

@@ -364,3 +364,64 @@ def test_statuses_that_are_understood_are_those_that_are_stored() -> None:
     said = Headers([("Cache-Control", "max-age=60")])
     stored = {s for s in range(200, 600) if may_store(Request("GET", "/"), Head(s, said), policy, 0) is None}
     assert stored == UNDERSTOOD
+
+
+WITH_SECONDS = ("max-age", "s-maxage", "stale-while-revalidate", "stale-if-error")
+FLAGS = (
+    "no-store",
+    "no-cache",
+    "private",
+    "public",
+    "must-revalidate",
+    "proxy-revalidate",
+    "must-understand",
+)
+
+
+@pytest.mark.parametrize("name", WITH_SECONDS)
+@pytest.mark.parametrize(
+    ("form", "seconds"),
+    rows(
+        ("plain", "{}=60", 60, "RFC 9111 §5.2"),
+        ("quoted", '{}="60"', 60, "RFC 9111 §5.2"),
+        ("without a number", "{}", 0, "RFC 9111 §4.2.1"),
+        ("empty", "{}=", 0, "RFC 9111 §4.2.1"),
+        ("empty quotes", '{}=""', 0, "RFC 9111 §4.2.1"),
+        ("negative", "{}=-60", 0, "RFC 9111 §1.2.2"),
+        ("a fraction", "{}=60.5", 0, "RFC 9111 §1.2.2"),
+        ("repeated", "{0}=60, {0}=70", 60, "RFC 9111 §4.2.1"),
+        ("repeated and none", "{0}=60, {0}", 0, "RFC 9111 §4.2.1"),
+        ("huge", "{}=" + "9" * 30, MAX_SECONDS, "RFC 9111 §1.2.2"),
+        ("blanks", "\t{} = 60 ,", 60, "RFC 9111 §5.2, lenient"),
+    ),
+)
+def test_every_directive_with_seconds(name: str, form: str, seconds: int) -> None:
+    field = name.replace("-", "_")
+    for spelling in (name, name.upper(), name.title()):
+        assert parsed(form.format(spelling)) == CacheControl(**{field: seconds})
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("form", ["{}", "{0}, {0}", "{}=", "{}=1", '{}=""', ",{} ,", "x;{}", '{}="'])
+def test_every_directive_without_argument(name: str, form: str) -> None:
+    for spelling in (name, name.upper(), name.title()):
+        assert parsed(form.format(spelling)) == CacheControl(**{name.replace("-", "_"): True})
+
+
+@steady
+@given(
+    st.lists(st.sampled_from([*FLAGS, "max-age=5", "s-maxage=7", 'private="x"', 'no-cache="y"', 'z="a, b"']))
+)
+def test_the_order_of_directives_does_not_matter(said: list[str]) -> None:
+    assert parsed(*said) == parsed(", ".join(reversed(said)))
+
+
+NAME_LISTS = st.lists(st.from_regex(r"[A-Za-z][A-Za-z0-9\-]{0,8}", fullmatch=True), min_size=1, max_size=4)
+
+
+@steady
+@given(NAME_LISTS, st.sampled_from([",", ", ", " ,\t"]), TEXT)
+def test_no_field_that_is_named_is_left_out(names: list[str], comma: str, other: str) -> None:
+    """Either the whole is private, or each field that was named is; whatever else was said."""
+    control = parsed(f'private="{comma.join(names)}", {other}')
+    assert control.private or {name.lower() for name in names} <= control.private_fields

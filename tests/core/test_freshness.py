@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.directives import MAX_SECONDS
 from edgeproxy.core.freshness import TtlPolicy, age_on_arrival, http_date, lifetime
-from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.storing import CachePolicy, stored
 from tests.core.conftest import rows, steady
 
 NOW = 784_111_777.0
@@ -314,6 +315,34 @@ def test_lifetime_is_never_outside_the_policy(
 ) -> None:
     seconds = lifetime(head(**said), TtlPolicy(minimum, default, maximum, is_targeted, part), NOW)
     assert minimum <= seconds <= max(minimum, default, maximum)
+
+
+@steady
+@given(
+    st.integers(0, 200),
+    st.integers(-200, 200),
+    st.integers(0, 200) | st.none(),
+    st.floats(0, 200),
+    st.floats(-500, 500),
+    st.floats(-500, 500),
+)
+def test_nothing_is_fresh_after_its_time(
+    life: int, made: int, age: int | None, took: float, one: float, other: float
+) -> None:
+    """RFC 9111 §4.2: however its time is told, and whatever the clock does. Times are counted from NOW."""
+    date = formatdate(NOW + made, usegmt=True)
+    said = {"date": date, "expires": formatdate(NOW + made + life, usegmt=True)}
+    for told in (said, said | {"cache_control": f"max-age={life}", "expires": "0"}):
+        fields = told if age is None else told | {"age": str(age)}
+        response = stored(Request("GET", "/"), head(**fields), CachePolicy(RFC), NOW - took, NOW)
+        earlier, later = sorted((one, other))
+        assert response.age(earlier) >= 0
+        assert response.age(earlier) <= response.age(later)
+        assert response.fresh_for(earlier) >= response.fresh_for(later)
+        if later >= 0 and response.fresh_for(NOW + later) > 0:
+            # By its Date, by the Age that it came with, and by the time on the way.
+            assert later < life + made or made > 0
+            assert later + (age or 0) + took < life + 1e-6
 
 
 @pytest.mark.parametrize(

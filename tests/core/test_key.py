@@ -1,5 +1,7 @@
 """What makes two requests one object."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -307,10 +309,77 @@ def test_different_objects_have_different_keys(one: bytes, other: bytes) -> None
         ("empty members", [", ,a,"], ("a",), "RFC 9110 §5.6.1"),
         ("a star", ["*"], ("*",), "RFC 9110 §12.5.5"),
         ("a star among others", ["Origin, *"], ("*", "origin"), "RFC 9110 §12.5.5"),
+        ("two names without a comma", ["Origin Accept"], ("*",), "the stricter reading"),
+        ("a semicolon", ["Origin; Accept, X"], ("*", "x"), "the stricter reading"),
+        ("quotes", ['"Origin"'], ("*",), "the stricter reading"),
+        ("names beyond ASCII", ["Örigin"], ("*",), "the stricter reading"),
     ),
 )
 def test_vary_names(lines: list[str], names: tuple[str, ...]) -> None:
     assert vary_names(Headers(("Vary", line) for line in lines)) == names
+
+
+NAMES = st.sampled_from(["a", "B", "x-c", "*", "", " ", "a b", "é"])
+SENT = st.lists(
+    st.tuples(st.sampled_from(["a", "A", "b", "X-C"]), st.sampled_from(["1", "2", ""])), max_size=4
+)
+
+
+@steady
+@given(st.lists(NAMES, max_size=5), st.randoms(use_true_random=False))
+def test_the_spelling_of_vary_does_not_matter(names: list[str], random: Random) -> None:
+    """RFC 9110 §5.3, §5.6.1: case, order, repeats, lines, empty members."""
+    others = [random.choice([name.upper(), name.lower(), f" {name}\t"]) for name in names * 2]
+    random.shuffle(others)
+    lines = [("Vary", ",".join(others[:3])), ("vary", ",".join(others[3:]))]
+    assert vary_names(Headers([("Vary", ",".join(names))])) == vary_names(Headers(lines))
+
+
+@steady
+@given(st.lists(NAMES, max_size=5), SENT, SENT)
+def test_a_variant_fits_those_who_sent_the_same(
+    names: list[str], one: list[tuple[str, str]], other: list[tuple[str, str]]
+) -> None:
+    """RFC 9111 §4.1."""
+    listed = vary_names(Headers([("Vary", ",".join(names))]))
+    same = all(Headers(one).get(name) == Headers(other).get(name) for name in listed)
+    assert (variant(listed, Headers(one)) == variant(listed, Headers(other))) is same
+
+
+QUERIES = st.lists(st.sampled_from(["a=1", "a=2", "b=1", "c", ""]), max_size=4).map("&".join)
+COOKIES = st.lists(st.sampled_from(["a=1", "a=2", "b=1", "c=1"]), max_size=3).map("; ".join)
+
+
+@steady
+@given(QUERIES, QUERIES, COOKIES, COOKIES, SENT, SENT)
+def test_what_is_not_in_the_key_splits_nothing_and_what_is_in_it_does(
+    query: str,
+    other_query: str,
+    cookie: str,
+    other_cookie: str,
+    fields: list[tuple[str, str]],
+    other_fields: list[tuple[str, str]],
+) -> None:
+    """What the policy takes of two requests is the same, or they are two objects."""
+    policy = KeyPolicy(
+        query=Selection(Pick.ONLY, frozenset({"a"})),
+        headers=Selection(Pick.ONLY, frozenset({"a"})),
+        cookies=Selection(Pick.EXCEPT, frozenset({"b", "c"})),
+    )
+
+    def taken(query: str, cookie: str, fields: list[tuple[str, str]]) -> tuple[object, ...]:
+        pairs = [pair for pair in query.split("&") if pair.startswith("a=")]
+        crumbs = [crumb for crumb in cookie.split("; ") if crumb.startswith("a=")]
+        return pairs, crumbs, Headers(fields).get("a")
+
+    one, other = (
+        (query, cookie, fields),
+        (other_query, other_cookie, other_fields),
+    )
+    keys = [
+        cache_key(Request("GET", "/x", q, Headers([*f, ("Cookie", c)])), policy) for q, c, f in (one, other)
+    ]
+    assert (keys[0] == keys[1]) is (taken(*one) == taken(*other))
 
 
 def test_variant_has_the_values_of_the_request_that_was_sent() -> None:

@@ -122,7 +122,7 @@ def test_nothing_raises(text: str) -> None:
 )
 def test_a_hostile_field_costs_no_more_than_its_length(unit: str) -> None:
     text = (unit * 32768)[:32768]
-    begun = time.perf_counter()
+    begun = time.process_time()
     dictionary(text)
     dictionary("a=" + text)
-    assert time.perf_counter() - begun < 0.25
+    assert time.process_time() - begun < 0.5

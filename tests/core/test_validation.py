@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.core.message import Head, Headers
-from edgeproxy.core.validation import CONDITIONAL, freshened, is_not_modified, is_range_current, validators
+from edgeproxy.core.validation import (
+    CONDITIONAL,
+    agrees,
+    freshened,
+    is_not_modified,
+    is_range_current,
+    validators,
+)
 from tests.core.conftest import rows, steady
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -235,6 +242,45 @@ TAGGED = {"etag": '"a"', "last_modified": MODIFIED}
 )
 def test_is_not_modified(request_: dict[str, str], response: dict[str, str], expected: bool) -> None:
     assert is_not_modified(fields(**request_), Head(200, fields(**response))) is expected
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    rows(
+        ("the same tag", fields(etag='"a"'), fields(etag='"a"'), True, "RFC 9111 §4.3.5"),
+        ("the same but weak", fields(etag='"a"'), fields(etag='W/"a"'), True, "RFC 9110 §8.8.3.2"),
+        ("another tag", fields(etag='"a"'), fields(etag='"b"'), False, "RFC 9111 §4.3.5"),
+        ("a tag where there was none", fields(), fields(etag='"a"'), False, "RFC 9111 §4.3.5"),
+        ("no tag where there was one", fields(etag='"a"'), fields(), None, "RFC 9111 §4.3.5, stricter"),
+        ("the same date", fields(last_modified="x"), fields(last_modified="x"), True, "RFC 9111 §4.3.5"),
+        ("another date", fields(last_modified="x"), fields(last_modified="y"), False, "RFC 9111 §4.3.5"),
+        (
+            "one of two differs",
+            fields(etag='"a"', last_modified="x"),
+            fields(etag='"a"', last_modified="y"),
+            False,
+            "RFC 9111 §4.3.5",
+        ),
+        (
+            "the same and its length",
+            fields(etag='"a"'),
+            fields(etag='"a"', content_length="5"),
+            True,
+            "RFC 9111 §4.3.5",
+        ),
+        (
+            "the same but its length",
+            fields(etag='"a"', content_length="6"),
+            fields(etag='"a"', content_length="6"),
+            False,
+            "RFC 9111 §4.3.5",
+        ),
+        ("the length alone", fields(), fields(content_length="5"), None, "RFC 9111 §4.3.5, stricter"),
+        ("another length alone", fields(), fields(content_length="6"), False, "RFC 9111 §4.3.5"),
+    ),
+)
+def test_a_head_tells_of_what_is_stored(ours: Headers, theirs: Headers, expected: bool | None) -> None:
+    assert agrees(Head(200, ours), 5, Head(200, theirs)) is expected
 
 
 @pytest.mark.parametrize("status", [203, 204, 206, 301, 304, 404, 412, 500])

@@ -91,3 +91,25 @@ async def test_a_lifetime_is_guessed_where_the_policy_has_it_so(scripted: Starts
     await strict.get("/x")
     again, _ = await strict.get("/x")
     assert "fwd=stale" in again.headers["Cache-Status"]
+
+
+async def test_a_304_may_end_what_is_stored(scripted: Starts, edge: Gateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") is not None:
+            await exchange.answer(304, cache_control="private", x_user="me")
+        else:
+            await exchange.answer(200, b"body", cache_control="max-age=0", etag='"1"')
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    mine, body = await e.get("/x")
+    assert (mine.headers["X-Cache"], mine.headers["X-User"], body) == (
+        "RefreshHit from cloudfront",
+        "me",
+        b"body",
+    )
+    assert "stored" not in mine.headers["Cache-Status"]
+    other, _ = await e.get("/x")
+    assert "fwd=uri-miss" in other.headers["Cache-Status"]
+    assert "X-User" not in other.headers

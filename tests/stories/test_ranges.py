@@ -1,0 +1,67 @@
+"""Several ranges of what is stored."""
+
+from collections.abc import Awaitable, Callable
+from email import message_from_bytes
+
+from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
+
+Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
+Gateway = Callable[[str], Awaitable[Edge]]
+
+BODY = bytes(range(256)) * 4
+
+
+async def plain(exchange: Exchange) -> None:
+    await exchange.answer(200, BODY, cache_control="max-age=60", content_type="image/png", etag='"1"')
+
+
+def text(url: str) -> str:
+    return f"""
+origins: {{site: {{type: http, url: "{url}"}}}}
+default_behavior: {{target_origin: site}}
+"""
+
+
+async def test_several_ranges_are_served_in_one_answer(scripted: Starts, edge: Gateway) -> None:
+    """RFC 9110 §14.6, §15.3.7.2."""
+    origin = await scripted(plain)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    answer, body = await e.get("/x", range="bytes=0-9,300-309,-5")
+    assert (answer.status, answer.headers["X-Cache"]) == (206, "Hit from cloudfront")
+    assert answer.headers["Content-Length"] == str(len(body))
+    assert "Content-Range" not in answer.headers
+    assert answer.headers["ETag"] == '"1"'
+    kind = answer.headers["Content-Type"]
+    assert kind.startswith("multipart/byteranges; boundary=")
+    read = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+    parts = [(part["Content-Type"], part["Content-Range"]) for part in read.walk()][1:]
+    assert parts == [
+        ("image/png", "bytes 0-9/1024"),
+        ("image/png", "bytes 300-309/1024"),
+        ("image/png", "bytes 1019-1023/1024"),
+    ]
+    bytes_of_parts = [piece.split(b"\r\n--")[0] for piece in body.split(b"\r\n\r\n")[1:]]
+    assert bytes_of_parts == [BODY[0:10], BODY[300:310], BODY[-5:]]
+    again, _ = await e.get("/x", range="bytes=0-9,300-309,-5")
+    assert again.headers["Content-Type"] != kind, "nobody can foresee the boundary"
+    assert len(origin.asked) == 1
+
+
+async def test_ranges_that_are_one_or_none_or_too_much(scripted: Starts, edge: Gateway) -> None:
+    """RFC 9110 §14.2; CloudFront Developer Guide, "Range GETs"."""
+    origin = await scripted(plain)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    one, body = await e.get("/x", range="bytes=5-6,2000-")
+    assert (one.status, one.headers["Content-Range"], body) == (206, "bytes 5-6/1024", BODY[5:7])
+    none, _ = await e.get("/x", range="bytes=2000-,3000-")
+    assert (none.status, none.headers["Content-Range"]) == (416, "bytes */1024")
+    many = ",".join(f"{n}-{n}" for n in range(17))
+    for value in ("bytes=10-19,0-9", "bytes=0-9,5-14", f"bytes={many}", "bytes=0-1,x"):
+        whole, body = await e.get("/x", range=value)
+        assert (whole.status, body) == (200, BODY)
+    other, body = await e.get("/x", range="bytes=0-1,4-5", if_range='"2"')
+    assert (other.status, body) == (200, BODY)
+    head, _ = await e.get("/x", "HEAD", range="bytes=0-1,4-5")
+    assert (head.status, head.headers["Content-Length"]) == (200, "1024")
