@@ -100,19 +100,20 @@ def filled(name: str, count: int) -> tuple[float, float]:
     return (resident_bytes() - before) / count, cache.used_bytes / count
 
 
-def churned(max_bytes: int) -> tuple[float, float]:
-    """The same of a cache that was filled many times over with all shapes and sizes; all together."""
+def churned(name: str, max_bytes: int) -> tuple[float, float]:
+    """The same of a cache of `max_bytes` that was filled five times over; all together.
+
+    With a shape, or with all of them by chance and bodies of all sizes.
+    """
     cache = MemoryCache(max_bytes, max_bytes)
-    shapes = [*SHAPES.values()]
     rand = random.Random(1)
     before = resident_bytes()
-    stored_bytes = 0
-    number = 0
+    number = stored_bytes = 0
     while stored_bytes < 5 * max_bytes:
-        sent, head, body = rand.choice(shapes)(number)
-        body += bytes(int(rand.paretovariate(0.9) * 100) % 1_000_000)
+        sent, head, body = (SHAPES.get(name) or rand.choice([*SHAPES.values()]))(number)
+        body += bytes(0 if name in SHAPES else int(rand.paretovariate(0.9) * 100) % 1_000_000)
         put(cache, (sent, head, body), CachePolicy(key=KEY), number)
-        stored_bytes += len(body) + 2_000
+        stored_bytes += len(body) + 1_000
         number += 1
     gc.collect()
     return resident_bytes() - before, cache.used_bytes
@@ -133,7 +134,10 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=50_000)
     count = parser.parse_args().entries
     runs = [(name, filled, (name, count)) for name in SHAPES]
-    runs += [("all of them, evicting, 200 MB", churned, (200_000_000,))]
+    runs += [
+        ("a path alone, evicting", churned, ("a path alone", 1_000 * count)),
+        ("all of them, evicting", churned, ("", 4_000 * count)),
+    ]
     print(f"{'bytes an entry':<34} {'resident':>12} {'counted':>12} {'counted / resident':>19}")
     for name, measure, arguments in runs:
         with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from sys import getsizeof
 from typing import Any
 
-from cachetools import LRUCache
-
 from edgeproxy.core.invalidation import Invalidation, cache_tags
 from edgeproxy.core.key import CacheKey, variant
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.index import Index
 from edgeproxy.store.lexicon import KeptHeaders, Lexicon
+from edgeproxy.store.s3fifo import S3Fifo
 
 # What things take besides their text, measured as resident memory: bench/memory.py.
-_KEY_BYTES = 400
-_ENTRY_BYTES = 420
+_KEY_BYTES = 450
+_ENTRY_BYTES = 460
 _QUERY_BYTES = 200
 _TAGS_BYTES = 100
 _TAG_BYTES = 90
@@ -34,7 +33,7 @@ class Entry:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Slot:
     """All variants under one key, the newest first."""
 
@@ -42,6 +41,7 @@ class _Slot:
     tags: frozenset[str]
     size: int
     """Bytes that it takes with its key and all that leads to it; whoever asks chooses how long a key is."""
+    asked: int = 0
 
     @classmethod
     def of(cls, key: CacheKey, *entries: Entry) -> "_Slot":
@@ -50,11 +50,11 @@ class _Slot:
         return cls(entries, tags, size)
 
 
-class _Slots(LRUCache[CacheKey, _Slot]):
+class _Slots(S3Fifo[CacheKey, _Slot]):
     """Slots within a number of bytes, and an index that follows whatever comes and goes."""
 
     def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes, getsizeof=lambda slot: slot.size)
+        super().__init__(max(max_bytes, 1))
         self.index = Index()
 
     def __setitem__(self, key: CacheKey, slot: _Slot, *args: Any, **more: Any) -> None:
@@ -67,7 +67,7 @@ class _Slots(LRUCache[CacheKey, _Slot]):
 
 
 class MemoryCache:
-    """Entries by key and variant. The least recently used go first when room is needed.
+    """Entries by key and variant; which go first when room is needed is the order's to say (`s3fifo`).
 
     Transfers under way `reserve` what they hold, so that they and the entries together stay within
     `max_bytes`. Staleness is not looked at here: a stale entry can still be validated.
@@ -76,7 +76,7 @@ class MemoryCache:
     def __init__(self, max_bytes: int, max_object_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.max_object_bytes = min(max_object_bytes, max_bytes)
-        self._slots = _Slots(max(max_bytes, 1))
+        self._slots = _Slots(max_bytes)
         self._lexicon = Lexicon()
         self._reserved = 0
 
@@ -101,16 +101,17 @@ class MemoryCache:
     def store(self, key: CacheKey, entry: Entry) -> bool:
         """Put `entry` in place of the one of the same variant; False if it is too large."""
         entry = self._kept(entry)
-        # A replacement that did not fit would raise and leave the old one: take that out first.
-        before = self._slots.pop(key, None)
+        before = self._slots.peek(key)
         others = [e for e in before.entries if not _is_same_variant(e, entry)] if before is not None else []
         if entry.stored.vary == () or any(e.stored.vary != entry.stored.vary for e in others):
             # The origin varies on other fields than before: what is known of older ones is no guide.
             others = []
-        for slot in (_Slot.of(key, entry, *others[: _MAX_VARIANTS - 1]), _Slot.of(key, entry)):
-            if self._make_room(slot.size):
+        for entries in ((entry, *others[: _MAX_VARIANTS - 1]), (entry,)):
+            slot = _Slot.of(key, *entries)
+            if self._make_room(slot.size, key):
                 self._slots[key] = slot
                 return True
+        self.discard(key)
         return False
 
     def _kept(self, entry: Entry) -> Entry:
@@ -125,6 +126,9 @@ class MemoryCache:
     def invalidate(self, invalidation: Invalidation) -> int:
         """Forget all that is covered; gives how many keys that were."""
         keys = self._slots.index.covered(invalidation)
+        if len(keys) == len(self):
+            self._slots = _Slots(self.max_bytes)
+            return len(keys)
         for key in keys:
             del self._slots[key]
         return len(keys)
@@ -140,12 +144,18 @@ class MemoryCache:
         """Give back what was reserved."""
         self._reserved -= size
 
-    def _make_room(self, size: int) -> bool:
+    def _make_room(self, size: int, key: CacheKey | None = None) -> bool:
+        """Evict until `size` bytes fit, in place of what is under `key`; False if they never will."""
         if size > self.max_bytes - self._reserved:
             return False
-        while self._slots.currsize + self._reserved + size > self.max_bytes:
+        while self.used_bytes + size - self._size_of(key) > self.max_bytes:
             self._slots.popitem()
         return True
+
+    def _size_of(self, key: CacheKey | None) -> int:
+        """Looked up each time: the entry may be among those that go."""
+        slot = self._slots.peek(key) if key is not None else None
+        return slot.size if slot is not None else 0
 
     @property
     def used_bytes(self) -> int:
