@@ -26,12 +26,21 @@ HOST_AND_METHODS = {"host", "origin", "x-http-method-override", "x-http-method",
     ],
 )
 def test_cache_policies(
-    name: str, ttls: tuple[int, ...], headers: set[str], cookies: str, query: set[str], codings: tuple[bool, ...]
+    name: str,
+    ttls: tuple[int, ...],
+    headers: set[str],
+    cookies: str,
+    query: set[str],
+    codings: tuple[bool, ...],
 ) -> None:
     """CloudFront, Use managed cache policies."""
     policy = CACHE_POLICIES[name]
     assert (policy.ttl.min_s, policy.ttl.default_s, policy.ttl.max_s) == ttls
-    assert (policy.key.headers.names, policy.key.cookies.pick, policy.key.query.names) == (headers, cookies, query)
+    assert (policy.key.headers.names, policy.key.cookies.pick, policy.key.query.names) == (
+        headers,
+        cookies,
+        query,
+    )
     assert (policy.key.gzip, policy.key.brotli) == codings
 
 
