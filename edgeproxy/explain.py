@@ -6,6 +6,7 @@ from edgeproxy.backfill.filler import Filler
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.backfilling import rule_for, unfit_key
+from edgeproxy.core.compression import MAX_BYTES, MIN_BYTES, coding_wanted
 from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Request
@@ -72,6 +73,7 @@ class Explainer:
                 ("behavior", self._behavior(visit)),
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
+                *self._compression(visit),
                 ("backfill", self._backfill(visit)),
             )
         )
@@ -123,6 +125,16 @@ class Explainer:
                 if self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
+
+    def _compression(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        behavior = visit.behavior
+        if not behavior.compress:
+            return ()
+        coding = coding_wanted(visit.sent, behavior.cache, compress=True)
+        if isinstance(coding, Reason):
+            return (("compression", f"no ({coding})"),)
+        sizes = f"{MIN_BYTES:,} to {MAX_BYTES:,} bytes"
+        return (("compression", f"{coding}, if the answer is of a type that is compressed, and has {sizes}"),)
 
     def _origins(self, visit: Visit) -> str:
         target = self._targets[visit.behavior.target]

@@ -41,18 +41,23 @@ class Coding(StrEnum):
     GZIP = "gzip"
 
 
-def coding_for(sent: Request, head: Head, policy: CachePolicy, *, compress: bool) -> Coding | Reason:
-    """The coding in which the answer `head` is to be stored; else why it stays as it came.
+def coding_wanted(sent: Request, policy: CachePolicy, *, compress: bool) -> Coding | Reason:
+    """The coding that answers to a request may have; else why they stay as they come.
 
-    `sent` is the request as the origin got it: its `Accept-Encoding` is the one in the key, so that
-    all who share the answer accept the coding. `compress` is the behaviour's setting.
+    `sent` is the request as the origin gets it: its `Accept-Encoding` is the one in the key, so that
+    all who share an answer accept the coding. `compress` is the behaviour's setting.
     """
     if not compress or not (policy.key.gzip or policy.key.brotli) or policy.ttl.is_off:
         return Reason.COMPRESSION_OFF
     accepted = (sent.headers.get("accept-encoding") or "").split(",")
-    coding = next((coding for coding in Coding if coding in accepted), None)
-    if coding is None:
-        return Reason.CODING_NOT_ACCEPTED
+    return next((coding for coding in Coding if coding in accepted), Reason.CODING_NOT_ACCEPTED)
+
+
+def coding_for(sent: Request, head: Head, policy: CachePolicy, *, compress: bool) -> Coding | Reason:
+    """The coding in which the answer `head` is to be stored; else why it stays as it came."""
+    coding = coding_wanted(sent, policy, compress=compress)
+    if isinstance(coding, Reason):
+        return coding
     if head.status not in _STATUSES:
         return Reason.STATUS_NOT_COMPRESSED
     if "content-encoding" in head.headers:

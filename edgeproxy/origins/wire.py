@@ -16,7 +16,7 @@ from edgeproxy.origins.base import Reply, no_body
 from edgeproxy.origins.localhost import Resolver
 
 MAX_HEAD_BYTES = 32_768
-"""CloudFront's limit for the head of an origin's answer. aiohttp holds it for each line."""
+"""CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
 
 _READ_BUFFER_BYTES = 128 * 1024
 _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
@@ -102,10 +102,10 @@ class Wire:
         raise AssertionError("unreachable")
 
     def _reply(self, method: str, response: aiohttp.ClientResponse) -> Reply:
-        if any(_CONTROL.search(value) for _, value in response.raw_headers):
+        fault = _fault(response)
+        if fault:
             response.close()
-            message = f"{self._name}: a field of its answer holds a control character"
-            raise OriginError(Reason.ORIGIN_BAD_REPLY, message)
+            raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
         headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
         head = Head(response.status, headers)
         has_body = method != "HEAD" and response.status not in _BODILESS
@@ -152,6 +152,18 @@ class Wire:
                 return OriginError(
                     Reason.ORIGIN_BAD_REPLY, f"{name}: its answer is not HTTP/1.1 as it should be"
                 )
+
+
+def _fault(response: aiohttp.ClientResponse) -> str:
+    """What makes the head of an answer unusable, though it can be read; "" for nothing."""
+    if response.status < 200:
+        # Interim answers are passed over; this one is 101, and nobody asked to switch.  RFC 9110 §15.2.
+        return f"it answered {response.status}, which nobody asked for"
+    if any(_CONTROL.search(value) for _, value in response.raw_headers):
+        return "a field of its answer holds a control character"
+    if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD_BYTES:
+        return f"the head of its answer is larger than {MAX_HEAD_BYTES} bytes"
+    return ""
 
 
 def _is_chunked(headers: Headers) -> bool:

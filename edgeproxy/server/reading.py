@@ -15,6 +15,7 @@ MAX_URL_BYTES = 8_192
 MAX_HEAD_BYTES = 32_768
 """CloudFront Developer Guide, quotas: "Maximum length of a request, including headers"."""
 MAX_FIELDS = 128
+_AROUND_FIELDS = "  HTTP/1.1\r\n\r\n"
 
 _HOST = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]{0,253}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z"
@@ -28,7 +29,8 @@ def request_from(message: web.BaseRequest, max_body_bytes: int, idle_s: float) -
     these it is not certain where the next request begins: the connection has to be closed.
     """
     headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in message.raw_headers)
-    if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
+    line = len(message.method) + len(message.raw_path) + len(_AROUND_FIELDS)
+    if line + sum(len(name) + len(value) + 4 for name, value in message.raw_headers) > MAX_HEAD_BYTES:
         raise head_too_large()
     host, path, query = _target(message)
     if message.version < (1, 0):

@@ -20,7 +20,8 @@ FAILED = Failed(OriginError(Reason.ORIGIN_CUT, "cut"))
 
 
 def shared(*fields: tuple[str, str]) -> Shared:
-    return Shared(Stored(Head(200, Headers(fields)), 60, 0, 0), ())
+    head = Head(200, Headers(fields))
+    return Shared(Stored(head, 60, 0, 0), head, ())
 
 
 class Handed:

@@ -82,7 +82,7 @@ async def test_while_it_keeps_the_writer_never_waits() -> None:
     spool = Spool()
     spool.reader()
     spool.feed(bytes(2 * WINDOW_BYTES))
-    await asyncio.wait_for(spool.has_room(), 1)
+    await asyncio.wait_for(spool.settle(), 1)
     assert spool.held_bytes == 2 * WINDOW_BYTES
 
 
@@ -92,7 +92,7 @@ async def test_once_it_keeps_nothing_the_writer_waits_for_the_slowest() -> None:
     spool.let_go()
     for _ in range(3):
         spool.feed(bytes(WINDOW_BYTES // 2))
-    writing = started(spool.has_room())
+    writing = started(spool.settle())
     for _ in range(3):
         await anext(fast)
     await settled()
@@ -111,7 +111,7 @@ async def test_the_writer_does_not_wait_for_one_who_has_left(leaves: str) -> Non
     if leaves == "first":
         reader.close()
     spool.feed(bytes(2 * WINDOW_BYTES))
-    writing = started(spool.has_room())
+    writing = started(spool.settle())
     await settled()
     assert writing.done() is (leaves == "first")
     reader.close()

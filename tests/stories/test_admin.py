@@ -67,3 +67,21 @@ async def test_explain_answers_over_http(edge: Gateway) -> None:
         400,
         {"error": 'url: is missing, want a URL or a path such as "/images/a.jpg"'},
     )
+
+
+async def test_explain_tells_of_compression_and_of_an_origin_that_is_left_alone(edge: Gateway) -> None:
+    e = await edge(TEXT.replace("target_origin: site", "target_origin: site, compress: true"))
+
+    async def told(path: str) -> dict[str, str]:
+        _, explained = await asked(e.gateway.admin.port, path)
+        assert isinstance(explained, dict)
+        return dict(explained["steps"])
+
+    before = await told("/explain?url=/a")
+    assert before["compression"] == "no (coding-not-accepted)"
+    assert before["cache"] == "miss: nothing is stored under this key"
+    await e.get("/a")
+    after = await told("/explain?url=/a")
+    assert "; but 502 for " in after["cache"]
+    assert after["cache"].endswith(" s more (origin-unreachable)")
+    assert after["origins"] == "none now; after that site"

@@ -65,6 +65,13 @@ def get(target: str, *fields: str, method: str = "GET") -> bytes:
     ).encode()
 
 
+def whole_head(size: int) -> bytes:
+    """A request of `size` bytes in all, of which no line is too long."""
+    fields = [f"X-{n}: {'y' * 7_000}" for n in range(4)]
+    rest = size - len(get("/", *fields, "X-Rest: "))
+    return get("/", *fields, f"X-Rest: {'y' * rest}")
+
+
 REFUSED = [
     ("a URL of 8,193 bytes", get("/" + "a" * 8192), 414, "uri-too-long"),
     ("a field of 33,000 bytes", get("/", "X: " + "y" * 33_000), 494, "head-too-large"),
@@ -74,6 +81,7 @@ REFUSED = [
         494,
         "head-too-large",
     ),
+    ("a head of 32,769 bytes", whole_head(32_769), 494, "head-too-large"),
     ("150 fields", get("/", *(f"X-{n}: y" for n in range(150))), 494, "head-too-large"),
     ("no Host", b"GET / HTTP/1.1\r\n\r\n", 400, "bad-host"),
     ("two Hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad-host"),
@@ -148,6 +156,7 @@ FINE = [
         get("/x", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"),
         "GET /x",
     ),
+    ("a head of 32,768 bytes", whole_head(32_768), "GET /"),
     ("double slashes", get("/a//b"), "GET /a//b"),
     ("escapes in normal form", get("/%61%7e%c3%bc"), "GET /a~%C3%BC"),
     ("a fragment is cut", get("/x#y"), "GET /x"),

@@ -150,6 +150,9 @@ async def test_the_error_of_an_uncached_behaviour_gets_its_page_too(
         "target_origin: site,", "target_origin: site, cache_policy: CachingDisabled,"
     )
     e = await edge(more)
-    answer, body = await e.get("/x", method)
-    assert (answer.status, answer.headers["Content-Length"]) == (404, str(len(PAGE)))
-    assert body == (PAGE if method == "GET" else b"")
+    for _ in range(2):
+        answer, body = await e.get("/x", method)
+        assert (answer.status, answer.headers["Content-Length"]) == (404, str(len(PAGE)))
+        assert body == (PAGE if method == "GET" else b"")
+    connections = {id(exchange.writer) for exchange in origin.asked}
+    assert (len(origin.asked), len(connections)) == (4, 1), "none is given up for the error's body"

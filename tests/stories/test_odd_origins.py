@@ -102,8 +102,18 @@ async def test_a_body_without_an_end_of_its_own_is_served_and_not_stored(front: 
         HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello!",
         HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 40_000 + b"\r\ncontent-length: 0\r\n\r\n",
+        HEAD + b"".join(b"x-%d: %b\r\n" % (n, b"y" * 7_000) for n in range(5)) + b"content-length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
     ],
-    ids=["another protocol", "no status", "two lengths", "length and chunks", "a field of 40 kB"],
+    ids=[
+        "another protocol",
+        "no status",
+        "two lengths",
+        "length and chunks",
+        "a field of 40 kB",
+        "a head of 35 kB",
+        "another protocol unasked",
+    ],
 )
 async def test_what_is_not_http_is_a_502_with_a_name(front: Front, data: bytes) -> None:
     e, _ = await front(speaks(data))
@@ -111,13 +121,56 @@ async def test_what_is_not_http_is_a_502_with_a_name(front: Front, data: bytes) 
     assert (answer.status, answer.headers["Cache-Status"].split("detail=")[1]) == (502, "origin-bad-reply")
 
 
-async def test_interim_answers_are_passed_over(front: Front) -> None:
-    hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n"
-    e, _ = await front(
-        speaks(b"HTTP/1.1 100 Continue\r\n\r\n" + hints + HEAD + b"content-length: 2\r\n\r\nok")
-    )
-    answer, body = await e.get("/hints")
-    assert (answer.status, body) == (200, b"ok")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\ncache-control: no-store\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [CONTINUE, HINTS, HINTS + HINTS, CONTINUE + HINTS, PROCESSING * 20],
+    ids=["100", "103", "103 twice", "100 and 103", "102 again and again"],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_interim_answers_are_passed_over(front: Front, interim: bytes, method: str) -> None:
+    """RFC 9110 §15.2: a client must be able to read them. Their fields are none of the answer's."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(interim + HEAD + b"content-length: 2\r\n\r\n")
+        if exchange.method != "HEAD":
+            await exchange.send(b"ok")
+
+    e, origin = await front(script)
+    for _ in range(2):
+        answer, body = await e.get("/hints", method)
+        assert (answer.status, body) == (200, b"" if method == "HEAD" else b"ok")
+        assert ("Link" in answer.headers, answer.headers["Cache-Control"]) == (False, "max-age=60")
+    assert len(origin.asked) == (1 if method == "GET" else 2)
+    assert len({id(exchange.writer) for exchange in origin.asked}) == 1, "the connection is used again"
+
+
+async def test_an_interim_answer_comes_by_itself(front: Front) -> None:
+    """The final one may take its time: the viewer gets nothing before it."""
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(HINTS)
+        await gate.wait()
+        await exchange.answer(200, b"ok", cache_control="max-age=60")
+
+    e, origin = await front(script)
+    waiting = [asyncio.ensure_future(e.get("/hints")) for _ in range(3)]
+    while not origin.asked:
+        await asyncio.sleep(0.01)
+    gate.set()
+    assert {(answer.status, body) for answer, body in await asyncio.gather(*waiting)} == {(200, b"ok")}
+    assert len(origin.asked) == 1
+
+
+async def test_an_interim_answer_without_a_final_one_is_a_fault(front: Front) -> None:
+    e, _ = await front(speaks(HINTS))
+    answer, _ = await e.get("/hints")
+    assert (answer.status, answer.headers["Cache-Status"].split("detail=")[1]) == (502, "origin-cut")
 
 
 async def test_a_kept_connection_that_the_origin_closed_costs_no_answer(front: Front) -> None:
