@@ -7,10 +7,11 @@ import asyncio
 import base64
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome
@@ -21,7 +22,7 @@ from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.schema import Config, Credentials, HttpOrigin
 from edgeproxy.config.schema import S3Origin as S3Section
-from edgeproxy.core.invalidation import invalidation
+from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
@@ -64,6 +65,10 @@ class Observers:
         """Something of ours is out of order, though viewers are still served."""
         for observer in self.on_fault:
             observer(line)
+
+
+Elsewhere: TypeAlias = Callable[[Invalidation], Awaitable[None]]
+"""Tells other processes, which answer the same viewers, what they have to forget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,10 @@ class App:
         wanted = [invalidation(path) for path in paths]
         return sum([await self.gateway.invalidate(one) for one in wanted])
 
+    async def forget(self, what: Invalidation) -> int:
+        """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
+        return await self.gateway.invalidate(what)
+
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
         disk = self._cache.disk
@@ -155,11 +164,13 @@ async def opened(
     observers: Observers | None = None,
     clock: Clock | None = None,
     writer: int | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[App]:
     """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
 
     `writer` is the number of this process where several share the folder of the disk cache, which
-    somebody else has taken then.  Raises `DiskError`.
+    somebody else has taken then; `elsewhere` tells the others of what a write made invalid.
+    Raises `DiskError`.
     """
     clock = clock or SystemClock()
     observers = observers or Observers()
@@ -202,7 +213,7 @@ async def opened(
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in buckets.items()}
         filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
-        fetcher = Fetcher({**origins, **groups}, cache, flights, filler, clock)
+        fetcher = Fetcher({**origins, **groups}, cache, flights, filler, clock, elsewhere)
         gateway = Gateway(_front(config), config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()

@@ -33,17 +33,20 @@ def main() -> None:
 def serve(path: Path) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     config = _loaded(path)
-    from edgeproxy.app import Observers
-    from edgeproxy.log import LineWriter, RequestLog
-    from edgeproxy.serve import run
+    from edgeproxy.serve import logged, run
     from edgeproxy.serve import serve as serving
-    from edgeproxy.server.listener import ListenError
+    from edgeproxy.server.sockets import ListenError
     from edgeproxy.store.folder import DiskError
+    from edgeproxy.workers.supervisor import StartError, supervise
 
-    log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
-    observers = Observers([log.request], [log.job], [lambda line: click.echo(line, err=True)])
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    observers, log = logged(config, say)
     try:
-        status = run(serving(config, observers, lambda line: click.echo(line, err=True)))
+        status = run(supervise(config, say) if config.server.workers > 1 else serving(config, observers, say))
+    except StartError as error:
+        _fail(str(error), status=1)
     except ListenError as error:
         _fail(str(error))
     except DiskError as error:
@@ -165,7 +168,7 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
     from edgeproxy.lab import session
     from edgeproxy.lab.bucket import LabError
     from edgeproxy.serve import run
-    from edgeproxy.server.listener import ListenError
+    from edgeproxy.server.sockets import ListenError
 
     try:
         if buckets:

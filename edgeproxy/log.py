@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -11,6 +11,8 @@ from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
 from edgeproxy.record import Record
 
 _BATCH_S = 0.1
+_PIPE_CHARS = 4000
+"""What goes into a pipe at once without the lines of other processes in between (PIPE_BUF)."""
 
 
 def text_line(record: Record) -> str:
@@ -87,11 +89,25 @@ class LineWriter:
         if not lines:
             return
         try:
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            for text in _grouped(lines):
+                self._stream.write(text)
+                self._stream.flush()
         except (OSError, ValueError):
             # The reader of our output has gone; requests are still answered.
             return
+
+
+def _grouped(lines: list[str]) -> Iterator[str]:
+    """As many lines together as a pipe takes at once; a longer line by itself."""
+    group: list[str] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) + 1 > _PIPE_CHARS:
+            yield "\n".join(group) + "\n"
+            group, size = [], 0
+        group.append(line)
+        size += len(line) + 1
+    yield "\n".join(group) + "\n"
 
 
 class RequestLog:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,23 +10,23 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from edgeproxy.admin.service import service
-from edgeproxy.app import App, Drained, Observers, opened
+from edgeproxy.admin.service import Operated, service
+from edgeproxy.app import App, Drained, Elsewhere, Observers, opened
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
-from edgeproxy.server.listener import Limits, Listener, ListenError
+from edgeproxy.log import LineWriter, RequestLog
+from edgeproxy.server.listener import Limits, Listener
+from edgeproxy.server.sockets import ListenError, bound
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Running:
-    """A process that serves, with the addresses it was given."""
+class Viewed:
+    """An app that viewers can reach."""
 
     app: App
     listener: Listener
-    viewers: Address
-    admin: Address
 
     async def drain(self) -> tuple[int, Drained]:
         """Stop accepting, finish what runs; gives the requests that were cut off and what else is left.
@@ -38,39 +39,79 @@ class Running:
         return cut, await self.app.drain(max(0.0, timeout_s - (self.app.clock.elapsed() - started)))
 
 
+@dataclass(slots=True)
+class Running(Viewed):
+    """A process that serves, with the addresses it was given."""
+
+    viewers: Address
+    admin: Address
+
+
 @asynccontextmanager
-async def running(config: Config, observers: Observers | None = None) -> AsyncIterator[Running]:
-    """Serve `config` until the context ends.  Raises `ListenError`."""
-    async with opened(config, observers=observers) as app:
+async def viewed(
+    config: Config,
+    sockets: list[socket.socket],
+    observers: Observers | None = None,
+    *,
+    writer: int | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> AsyncIterator[Viewed]:
+    """The app of `config` behind `sockets` until the context ends; the rest is that of `opened`."""
+    async with opened(config, observers=observers, writer=writer, elsewhere=elsewhere) as app:
         server = config.server
         limits = Limits(
             server.max_connections, server.max_request_body, server.head_timeout, server.idle_timeout
         )
         listener = Listener(app.gateway, limits, app.clock, app.observers.record)
-
-        def why_not_ready() -> str | None:
-            return "draining" if listener.is_draining else None
-
-        token = config.admin.token.get_secret_value() if config.admin.token is not None else None
-        runner = web.AppRunner(service(app, token, why_not_ready), access_log=None, shutdown_timeout=1)
-        await runner.setup()
         try:
-            admin = config.admin.listen
-            try:
-                await web.TCPSite(runner, admin.host, admin.port).start()
-            except OSError as error:
-                raise ListenError(str(admin), error) from error
-            port = await listener.open(server.listen.host, server.listen.port)
-            viewers = Address(server.listen.host, port)
-            admin_port = int(runner.addresses[0][1])
-            yield Running(app, listener, viewers, Address(admin.host, admin_port))
+            await listener.open(sockets)
+            yield Viewed(app, listener)
         finally:
             await listener.drain(0)
-            await runner.cleanup()
 
 
-async def until_signal() -> str:
-    """Wait for SIGTERM or SIGINT; a second one ends the process at once."""
+@asynccontextmanager
+async def administered(
+    config: Config, operated: Operated, why_not_ready: Callable[[], str | None]
+) -> AsyncIterator[Address]:
+    """The admin port of `operated`, until the context ends; gives its address.  Raises `ListenError`."""
+    token = config.admin.token.get_secret_value() if config.admin.token is not None else None
+    runner = web.AppRunner(service(operated, token, why_not_ready), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        admin = config.admin.listen
+        try:
+            await web.TCPSite(runner, admin.host, admin.port).start()
+        except OSError as error:
+            raise ListenError(str(admin), error) from error
+        yield Address(admin.host, int(runner.addresses[0][1]))
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def running(config: Config, observers: Observers | None = None) -> AsyncIterator[Running]:
+    """Serve `config` in this process until the context ends.  Raises `ListenError` and `DiskError`."""
+    listen = config.server.listen
+    (sockets,) = bound(listen.host, listen.port)
+    port = int(sockets[0].getsockname()[1])
+    async with viewed(config, sockets, observers) as view:
+
+        def why_not_ready() -> str | None:
+            return "draining" if view.listener.is_draining else None
+
+        async with administered(config, view.app, why_not_ready) as admin:
+            yield Running(view.app, view.listener, Address(listen.host, port), admin)
+
+
+def logged(config: Config, say: Callable[[str], None]) -> tuple[Observers, RequestLog]:
+    """Observers that write the log of `config` to standard output; `say` hears of faults."""
+    log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
+    return Observers([log.request], [log.job], [say]), log
+
+
+async def until_signal(before_end: Callable[[], None] | None = None) -> str:
+    """Wait for SIGTERM or SIGINT; a second one calls `before_end` and ends the process at once."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[str] = loop.create_future()
 
@@ -78,6 +119,8 @@ async def until_signal() -> str:
         if not told.done():
             told.set_result(number.name)
         else:
+            if before_end is not None:
+                before_end()
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -93,11 +136,16 @@ async def serve(config: Config, observers: Observers, say: Callable[[str], None]
         name = await until_signal()
         say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
         cut, left = await process.drain()
-        if not (cut or left.flights or left.jobs):
-            say("drained: nothing was left undone")
-            return 0
-        say(f"drained: {cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up")
-        return 1
+        return told_of(cut, left, say)
+
+
+def told_of(cut: int, left: Drained, say: Callable[[str], None]) -> int:
+    """Say what was left undone; gives the exit status."""
+    if not (cut or left.flights or left.jobs):
+        say("drained: nothing was left undone")
+        return 0
+    say(f"drained: {cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up")
+    return 1
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

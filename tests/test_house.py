@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("admin", "server"),
     ("serve",),
-    ("lab",),
+    ("workers", "lab"),
     ("cli",),
     ("__main__",),
 )

@@ -20,6 +20,10 @@ from edgeproxy.store.folder import DiskError
 _OPEN = frozenset({"/healthz", "/readyz"})
 
 
+class NotDoneError(Exception):
+    """What was asked for could not be done; the message says why."""
+
+
 class Operated(Protocol):
     """What can be asked of a running gateway."""
 
@@ -32,7 +36,10 @@ class Operated(Protocol):
         ...
 
     async def invalidate(self, paths: list[str]) -> int:
-        """Purge; gives how many keys were stored.  Raises `ValueError` and `DiskError`."""
+        """Purge; gives how many keys were stored.
+
+        Raises `ValueError` for a path that is none, `DiskError` and `NotDoneError`.
+        """
         ...
 
 
@@ -70,7 +77,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             return web.json_response({"purged": await app.invalidate(paths)})
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except DiskError as error:
+        except (DiskError, NotDoneError) as error:
             return web.json_response({"error": f"not purged: {error}"}, status=500)
 
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)

@@ -92,6 +92,8 @@ class Server(Section):
 
     listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8080)
     """Address and port for viewers."""
+    workers: Annotated[int, Whole(1, 256)] = 1
+    """Processes that answer viewers. They share the port, the disk cache and `cache.memory`."""
     aliases: Annotated[tuple[Annotated[str, _HOST_NAME], ...], EachOnceInAnyCase] = ()
     """Host names that are answered; empty = every host."""
     trusted_proxies: Annotated[tuple[Annotated[str, Network()], ...], EachOnce] = ()

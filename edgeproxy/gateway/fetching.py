@@ -1,6 +1,6 @@
 """The fetch that serves all who wait for an object: viewers, the cache, the backfill."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -37,13 +37,16 @@ class Fetcher:
         flights: Flights,
         filler: Filler,
         clock: Clock,
+        elsewhere: Callable[[Invalidation], Awaitable[None]] | None = None,
     ) -> None:
+        """`elsewhere` tells other processes what they have to forget."""
         self._targets = targets
         self._cache = cache
         self._flights = flights
         self._intake = Intake(cache, flights)
         self._filler = filler
         self._clock = clock
+        self._elsewhere = elsewhere
         self._failures = Failures(cache.memory.max_bytes // 64)
 
     async def straight(self, visit: Visit) -> Reply:
@@ -54,13 +57,21 @@ class Fetcher:
         if visit.request.method == "HEAD":
             self._learn(visit, reply.head, requested_at)
         visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
-        for invalidation in by_unsafe_method(visit.request, reply.head.status, reply.head.headers):
+        await self._forget_written(visit, reply.head)
+        return reply
+
+    async def _forget_written(self, visit: Visit, head: Head) -> None:
+        """Forget what a write that succeeded made invalid, here and in other processes."""
+        for what in by_unsafe_method(visit.request, head.status, head.headers):
+            if what.text == visit.request.path and visit.behavior.cache.ttl.is_off:
+                continue  # nothing is ever stored under it
             try:
-                await self.invalidate(invalidation)
+                await self.invalidate(what)
             except DiskError as error:
                 # What was asked for is done; only the operator can do something about the rest.
                 visit.record.fault = f"the disk cache was not invalidated: {error}"
-        return reply
+            if self._elsewhere is not None:
+                await self._elsewhere(what)
 
     def _learn(self, visit: Visit, head: Head, requested_at: float) -> None:
         """See whether the answer to a HEAD tells something of the stored answer to GET."""

@@ -18,7 +18,7 @@ from edgeproxy.lab.console import LabConsole
 from edgeproxy.lab.content import make_site
 from edgeproxy.lab.site import running_site
 from edgeproxy.serve import Running, running, until_signal
-from edgeproxy.server.listener import ListenError
+from edgeproxy.server.sockets import ListenError
 
 SITE_LATENCY_S = 0.12
 """How far away the full origin is made to seem."""

@@ -1,7 +1,7 @@
 """The port that viewers talk to: opens, answers, drains."""
 
 import asyncio
-import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.record import Record
 from edgeproxy.server.protocol import ViewerServer
 from edgeproxy.server.reading import request_from
+from edgeproxy.server.sockets import BACKLOG
 from edgeproxy.server.writing import write
 
 
@@ -28,14 +29,6 @@ class Limits:
     idle_timeout_s: float = 75.0
 
 
-class ListenError(Exception):
-    """The address cannot be listened on; the message says which and why."""
-
-    def __init__(self, address: str, cause: OSError) -> None:
-        why = os.strerror(cause.errno) if cause.errno else str(cause)
-        super().__init__(f"cannot listen on {address} ({why})")
-
-
 class Listener:
     """Viewers in front, the gateway behind. `observe` gets the record of every request that has ended."""
 
@@ -47,12 +40,12 @@ class Listener:
         self._clock = clock
         self._observe = observe
         self._viewers: ViewerServer | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self.active = 0
         self.is_draining = False
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen; gives the port, which is a free one for 0.  Raises `ListenError`."""
+    async def open(self, sockets: list[socket.socket]) -> None:
+        """Let viewers in that connect to `sockets`."""
         limits = self._limits
         self._viewers = ViewerServer(
             self._handle,
@@ -62,18 +55,16 @@ class Listener:
             idle_timeout_s=limits.idle_timeout_s,
         )
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(self._viewers, host, port, backlog=1024)
-        except OSError as error:
-            raise ListenError(f"{host}:{port}", error) from error
-        return int(self._server.sockets[0].getsockname()[1])
+        for one in sockets:
+            self._servers.append(await loop.create_server(self._viewers, sock=one, backlog=BACKLOG))
 
     async def drain(self, timeout_s: float) -> int:
         """Accept no more, finish what runs, close; gives how many requests were cut off after `timeout_s`."""
         self.is_draining = True
-        if self._server is None or self._viewers is None:
+        for server in self._servers:
+            server.close()
+        if self._viewers is None:
             return 0
-        self._server.close()
         self._viewers.pre_shutdown()
         deadline = self._clock.elapsed() + timeout_s
         while self.active and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll

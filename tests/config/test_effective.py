@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 EFFECTIVE = """\
 server:
   listen: 127.0.0.1:8080
+  workers: 1
   aliases: [www.example.com]
   trusted_proxies: []
   default_root_object: ''

@@ -62,4 +62,7 @@ async def served(folder: Path, text: str, *, before: str = "") -> AsyncIterator[
     finally:
         if process.returncode is None:
             process.kill()
+        # Its workers, which have the same standard error, may take a moment more.
+        if process.stderr is not None:
+            await process.stderr.read()
         await process.wait()
