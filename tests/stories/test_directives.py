@@ -1,5 +1,6 @@
 """What an origin says to caches, as viewers see it: targeted fields, fields for one alone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
@@ -55,6 +56,29 @@ async def test_a_field_for_one_alone_goes_to_nobody_else(scripted: Starts, edge:
         "1",
     )
     assert not {"X-User", "Set-Cookie"} & set(second.headers)
+
+
+async def test_nor_to_those_who_wait_for_the_same_answer(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nx-user: me\r\nx-price: 5\r\nx-other: 1\r\n"
+            b'cache-control: max-age=60, private="X-User", no-cache="X-Price"\r\n\r\n'
+        )
+        await gate.wait()
+        await exchange.send(b"body")
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    async with e.viewer.get(f"{e.url}/x") as mine, e.viewer.get(f"{e.url}/x") as other:
+        gate.set()
+        assert await mine.read() == await other.read() == b"body"
+    assert (mine.headers["X-User"], mine.headers["X-Price"]) == ("me", "5")
+    assert "collapsed" in other.headers["Cache-Status"]
+    assert other.headers["X-Other"] == "1"
+    assert not {"X-User", "X-Price"} & set(other.headers)
+    assert len(origin.asked) == 1
 
 
 async def test_a_field_that_is_not_to_be_used_again_waits_for_a_validation(
