@@ -146,3 +146,20 @@ async def test_explain_knows_what_a_viewer_asks(scripted: Starts, edge: Gateway)
         "fresh, but the request wants it newer: to be validated by a conditional request"
     )
     assert len(origin.asked) == 1
+
+
+async def test_stale_stands_in_for_no_answer_for_those_who_take_it(scripted: Starts, edge: Gateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await exchange.answer(200, b"old", cache_control="max-age=0", etag='"1"')
+        else:
+            exchange.writer.close()
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    excused, body = await e.get("/x", cache_control="stale-if-error=60")
+    assert (excused.status, body) == (200, b"old")
+    assert excused.headers["X-Edge-Origin"].startswith("site=origin-")
+    plain, _ = await e.get("/x", cache_control="stale-if-error=0")
+    assert plain.status == 502
