@@ -110,6 +110,30 @@ async def test_no_cache_does_not_join_what_is_on_its_way(scripted: Starts, edge:
     assert body == b"2"
 
 
+async def test_what_others_wait_for_has_to_be_what_is_asked_for(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nage: 30\r\ncache-control: max-age=60\r\n\r\n"
+        )
+        if len(origin.asked) == 1:
+            await gate.wait()
+        await exchange.send(b"%d" % len(origin.asked))
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    async with e.viewer.get(f"{e.url}/x") as first:
+        for wish in ("max-age=10", "min-fresh=40"):
+            answer, _ = await e.get("/x", cache_control=wish)
+            assert "collapsed" not in answer.headers["Cache-Status"]
+        async with e.viewer.get(f"{e.url}/x", headers={"Cache-Control": "max-age=50"}) as joined:
+            assert "collapsed" in joined.headers["Cache-Status"]
+            gate.set()
+            assert await joined.read() == await first.read()
+    assert len(origin.asked) == 3
+
+
 async def test_stale_is_served_to_those_who_take_it(scripted: Starts, edge: Gateway) -> None:
     async def script(exchange: Exchange) -> None:
         if len(origin.asked) == 1:
