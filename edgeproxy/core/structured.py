@@ -18,6 +18,10 @@ _BLANKS = re.compile(r"[ \t]*")
 _SPACES = re.compile(r" *")
 
 
+MOST_PIECES = 8_192
+"""Pieces that are read of one field: enough for the 1,024 members that every reader has to take (§3.2)."""
+
+
 class Token(str):
     """A word without quotes.  RFC 9651 §3.3.4."""
 
@@ -44,6 +48,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._pieces = 0
 
     def dictionary(self) -> dict[str, Bare | None]:
         members: dict[str, Bare | None] = {}
@@ -112,7 +117,8 @@ class _Parser:
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str]:
         match = pattern.match(self._text, self._at)
-        if match is None:
+        self._pieces += 1
+        if match is None or self._pieces > MOST_PIECES:
             _fail()
         self._at = match.end()
         return match

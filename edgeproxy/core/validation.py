@@ -101,8 +101,12 @@ def is_range_current(request: Headers, head: Head) -> bool:
         return True
     if value.startswith('"'):
         return value == head.headers.get("etag")
-    # A weak tag never matches; a date must be the very Last-Modified.
-    return value == head.headers.get("last-modified")
+    # A weak tag never matches; a date must be the very Last-Modified, and a strong one: what was made
+    # in the second in which it changed may have changed again.  RFC 9110 §8.8.2.2.
+    if value != head.headers.get("last-modified"):
+        return False
+    modified, made = http_date(value), http_date(head.headers.get("date") or "")
+    return modified is not None and made is not None and modified < made
 
 
 def _opaque(etag: str) -> str:

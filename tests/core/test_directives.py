@@ -254,6 +254,11 @@ def test_delta_seconds(text: str | None, seconds: int) -> None:
         'a=",',
         'a=" \\"',
         "@ ",
+        'private="',
+        'private="a,',
+        'private="a, a" ',
+        'private=" ',
+        'no-cache="a",',
     ],
 )
 def test_a_hostile_field_costs_no_more_than_its_length(unit: str) -> None:

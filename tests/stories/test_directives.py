@@ -1,5 +1,6 @@
 """What an origin says to caches, as viewers see it: targeted fields, fields for one alone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
@@ -54,7 +55,32 @@ async def test_a_field_for_one_alone_goes_to_nobody_else(scripted: Starts, edge:
         b"body",
         "1",
     )
-    assert not {"X-User", "Set-Cookie"} & set(second.headers)
+    assert "X-User" not in second.headers
+    assert "Set-Cookie" not in second.headers
+
+
+async def test_nor_to_those_who_wait_for_the_same_answer(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nx-user: me\r\nx-price: 5\r\nx-other: 1\r\n"
+            b'cache-control: max-age=60, private="X-User", no-cache="X-Price"\r\n\r\n'
+        )
+        await gate.wait()
+        await exchange.send(b"body")
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    async with e.viewer.get(f"{e.url}/x") as mine, e.viewer.get(f"{e.url}/x") as other:
+        gate.set()
+        assert await mine.read() == await other.read() == b"body"
+    assert (mine.headers["X-User"], mine.headers["X-Price"]) == ("me", "5")
+    assert "collapsed" in other.headers["Cache-Status"]
+    assert other.headers["X-Other"] == "1"
+    assert "X-User" not in other.headers
+    assert "X-Price" not in other.headers
+    assert len(origin.asked) == 1
 
 
 async def test_a_field_that_is_not_to_be_used_again_waits_for_a_validation(
@@ -113,3 +139,19 @@ async def test_a_304_may_end_what_is_stored(scripted: Starts, edge: Gateway) -> 
     other, _ = await e.get("/x")
     assert "fwd=uri-miss" in other.headers["Cache-Status"]
     assert "X-User" not in other.headers
+
+
+async def test_nor_is_it_shown_in_place_of_a_failure(scripted: Starts, edge: Gateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            said = 'max-age=0, stale-if-error=60, no-cache="X-Price"'
+            await exchange.answer(200, b"body", cache_control=said, etag='"1"', x_price="5")
+        else:
+            await exchange.answer(503)
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    stale, body = await e.get("/x")
+    assert (stale.status, body, len(origin.asked)) == (200, b"body", 2)
+    assert "X-Price" not in stale.headers

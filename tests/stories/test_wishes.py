@@ -110,6 +110,30 @@ async def test_no_cache_does_not_join_what_is_on_its_way(scripted: Starts, edge:
     assert body == b"2"
 
 
+async def test_what_others_wait_for_has_to_be_what_is_asked_for(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nage: 30\r\ncache-control: max-age=60\r\n\r\n"
+        )
+        if len(origin.asked) == 1:
+            await gate.wait()
+        await exchange.send(b"%d" % len(origin.asked))
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    async with e.viewer.get(f"{e.url}/x") as first:
+        for wish in ("max-age=10", "min-fresh=40"):
+            answer, _ = await e.get("/x", cache_control=wish)
+            assert "collapsed" not in answer.headers["Cache-Status"]
+        async with e.viewer.get(f"{e.url}/x", headers={"Cache-Control": "max-age=50"}) as joined:
+            assert "collapsed" in joined.headers["Cache-Status"]
+            gate.set()
+            assert await joined.read() == await first.read()
+    assert len(origin.asked) == 3
+
+
 async def test_stale_is_served_to_those_who_take_it(scripted: Starts, edge: Gateway) -> None:
     async def script(exchange: Exchange) -> None:
         if len(origin.asked) == 1:
@@ -146,3 +170,20 @@ async def test_explain_knows_what_a_viewer_asks(scripted: Starts, edge: Gateway)
         "fresh, but the request wants it newer: to be validated by a conditional request"
     )
     assert len(origin.asked) == 1
+
+
+async def test_stale_stands_in_for_no_answer_for_those_who_take_it(scripted: Starts, edge: Gateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            await exchange.answer(200, b"old", cache_control="max-age=0", etag='"1"')
+        else:
+            exchange.writer.close()
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    excused, body = await e.get("/x", cache_control="stale-if-error=60")
+    assert (excused.status, body) == (200, b"old")
+    assert excused.headers["X-Edge-Origin"].startswith("site=origin-")
+    plain, _ = await e.get("/x", cache_control="stale-if-error=0")
+    assert plain.status == 502
