@@ -56,7 +56,9 @@ def from_entry(visit: Visit, entry: Entry, report: Report) -> Answer:
             )
         case Unsatisfiable():
             fields = (("Content-Range", str(part)), ("Content-Length", "0"))
-            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+            # Nothing is in no coding.
+            headers = head.headers.without({"content-encoding"}).having(*fields)
+            return _answer(visit, Head(416, headers), b"", report)
         case None:
             return _answer(visit, Head(head.status, head.headers.having(length)), body, report)
         case _:
