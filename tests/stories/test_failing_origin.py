@@ -275,3 +275,11 @@ async def test_refreshes_leave_it_alone_too(scripted: Starts, edge: Gateway) -> 
         while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
             await asyncio.sleep(0.01)
     assert len(origin.asked) == 2
+
+
+async def test_those_who_come_at_once_share_the_failure(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(mumbles)
+    e = await edge(text(origin.url))
+    answers = await asyncio.gather(*(e.get("/x") for _ in range(10)))
+    assert {answer.status for answer, _ in answers} == {502}
+    assert len(origin.asked) == 1
