@@ -21,10 +21,16 @@ _KEY = "[key]"
 
 def mistakes_in(error: ValidationError) -> Iterator[Mistake]:
     """Each finding once, in the order of the schema."""
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    inner = {finding["loc"][:-1] for finding in findings}
+    for finding in findings:
         # Not a finding: a default that follows another setting was not worked out, as something is wrong.
-        if finding["type"] != "default_factory_not_called":
-            yield _mistake(finding)
+        if finding["type"] == "default_factory_not_called":
+            continue
+        # Nor that a list is short of the values in it that are wrong.
+        if finding["type"] == "too_short" and finding["loc"] in inner:
+            continue
+        yield _mistake(finding)
 
 
 def _mistake(finding: ErrorDetails) -> Mistake:

@@ -38,6 +38,11 @@ class OriginError(EdgeError):
         self.failover_as = status if failover_as is None else failover_as
         self.trail: tuple[Attempt, ...] = ()
 
+    @property
+    def was_asked_nothing(self) -> bool:
+        """Whether there was no connection: the request cannot have been the cause."""
+        return self.failover_as == 503
+
 
 class RememberedError(OriginError):
     """The origin's fault of a moment ago: it is not asked again for `rest_s` seconds."""

@@ -5,6 +5,7 @@ response headers policies"; Fetch Standard, "CORS protocol".
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeproxy.core.answering import Report, XCache
@@ -74,44 +75,50 @@ class Timing:
     spent_ms: float
 
 
-def dressed(
-    headers: Headers,
-    policy: ResponseHeadersPolicy,
-    request: Request,
-    timing: Timing,
-) -> Headers:
+def dressed(headers: Headers, policy: ResponseHeadersPolicy, request: Request, timing: Timing) -> Headers:
     """`headers` of an answer as the viewer gets them: less what is removed, then with what is added."""
-    headers = headers.without(policy.removed)
-    if policy.cors is not None:
-        headers = _with_cors(headers, policy.cors, request)
+    if policy.removed:
+        headers = headers.without(policy.removed)
+    names = {name.lower() for name, _ in headers}
+    # By name in lower case, so that the fields are gone through but once.
+    added: dict[str, tuple[str, str]] = {}
+    dropped: set[str] = set()
+    if policy.cors is not None and (policy.cors.override or not names & _CORS):
+        added |= {name.lower(): (name, value) for name, value in _cors(headers, policy.cors, request)}
     for field in policy.fields:
-        if field.override or field.name.lower() not in headers:
-            headers = headers.having((field.name, field.value))
-    return headers if policy.timing_rate is None else _timed(headers, policy, request, timing)
+        lower = field.name.lower()
+        if field.override or not (lower in names or lower in added):
+            added[lower] = (field.name, field.value)
+    if policy.timing_rate is not None:
+        if _is_hit(timing.report):
+            dropped.add("server-timing")
+        if _is_sampled(policy.timing_rate, request, timing.request_id):
+            added["server-timing"] = ("Server-Timing", _server_timing(headers, timing))
+    kept = (pair for pair in headers if pair[0].lower() not in added and pair[0].lower() not in dropped)
+    return Headers((*kept, *added.values()))
 
 
-def _with_cors(headers: Headers, cors: Cors, request: Request) -> Headers:
-    if not cors.override and any(name in headers for name in _CORS):
-        return headers
+def _cors(headers: Headers, cors: Cors, request: Request) -> Iterator[tuple[str, str]]:
     if "*" not in cors.allow_origins and not {"origin", "*"} & set(vary_names(headers)):
         # Another origin gets another answer: caches further on must know.
         vary = headers.get("vary")
-        headers = headers.having(("Vary", f"{vary}, Origin" if vary else "Origin"))
+        yield "Vary", f"{vary}, Origin" if vary else "Origin"
     origin = request.headers.get("origin")
     allowed = cors.allowed(origin) if origin is not None else None
     if allowed is None:
-        return headers
-    added = [("Access-Control-Allow-Origin", allowed)]
+        return
+    yield "Access-Control-Allow-Origin", allowed
     if cors.allow_credentials:
-        added.append(("Access-Control-Allow-Credentials", "true"))
+        yield "Access-Control-Allow-Credentials", "true"
     if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-        added.append(("Access-Control-Allow-Methods", ", ".join(cors.allow_methods)))
-        added.append(("Access-Control-Allow-Headers", ", ".join(cors.allow_headers)))
+        if cors.allow_methods:
+            yield "Access-Control-Allow-Methods", ", ".join(cors.allow_methods)
+        if cors.allow_headers:
+            yield "Access-Control-Allow-Headers", ", ".join(cors.allow_headers)
         if cors.max_age_s is not None:
-            added.append(("Access-Control-Max-Age", str(cors.max_age_s)))
-    else:
-        added.append(("Access-Control-Expose-Headers", ", ".join(cors.expose_headers)))
-    return headers.having(*(field for field in added if field[1]))
+            yield "Access-Control-Max-Age", str(cors.max_age_s)
+    elif cors.expose_headers:
+        yield "Access-Control-Expose-Headers", ", ".join(cors.expose_headers)
 
 
 def _is_covered(origin: str, pattern: str) -> bool:
@@ -127,31 +134,25 @@ def _is_covered(origin: str, pattern: str) -> bool:
     return seen.endswith(f".{host.lower()}") if is_wide else seen == host.lower()
 
 
-def _timed(
-    headers: Headers,
-    policy: ResponseHeadersPolicy,
-    request: Request,
-    timing: Timing,
-) -> Headers:
-    """With `Server-Timing`: on a miss beside the origin's, which says nothing about a hit."""
-    report, rid = timing.report, f'cdn-rid;desc="{timing.request_id}"'
-    is_hit = report.forward is None or report.x_cache is XCache.HIT
-    passed = headers.get("server-timing")
-    if is_hit:
-        headers = headers.without({"server-timing"})
-        passed = None
-    if "server-timing" not in (request.headers.get("pragma") or "").lower():
-        if _share(timing.request_id) >= (policy.timing_rate or 0):
-            return headers
-    first_byte = f"{timing.spent_ms:.0f}"
-    if is_hit:
+def _is_hit(report: Report) -> bool:
+    return report.forward is None or report.x_cache is XCache.HIT
+
+
+def _is_sampled(rate: float, request: Request, request_id: str) -> bool:
+    return "server-timing" in (request.headers.get("pragma") or "").lower() or _share(request_id) < rate
+
+
+def _server_timing(headers: Headers, timing: Timing) -> str:
+    """The value of `Server-Timing`: on a miss behind the origin's, which says nothing about a hit."""
+    first_byte, rid = f"{timing.spent_ms:.0f}", f'cdn-rid;desc="{timing.request_id}"'
+    if _is_hit(timing.report):
         metrics = ["cdn-cache-hit", rid, 'cdn-hit-layer;desc="EDGE"']
     else:
-        result = "refresh" if report.x_cache is XCache.REFRESH_HIT else "miss"
+        passed = headers.get("server-timing")
+        result = "refresh" if timing.report.x_cache is XCache.REFRESH_HIT else "miss"
         upstream = ['cdn-upstream-layer;desc="EDGE"', f"cdn-upstream-fbl;dur={first_byte}"]
-        metrics = [*upstream, f"cdn-cache-{result}", rid]
-    told = ",".join([*metrics, f"cdn-downstream-fbl;dur={first_byte}"])
-    return headers.having(("Server-Timing", f"{passed},{told}" if passed else told))
+        metrics = [*([passed] if passed else []), *upstream, f"cdn-cache-{result}", rid]
+    return ",".join([*metrics, f"cdn-downstream-fbl;dur={first_byte}"])
 
 
 def _share(request_id: str) -> float:

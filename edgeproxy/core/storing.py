@@ -48,6 +48,14 @@ class Stored:
         """Seconds since the origin made it; a clock set back does not make it younger.  RFC 9111 §4.2.3."""
         return self.age_at_arrival_s + max(0.0, now - self.received_at)
 
+    @property
+    def was_fresh(self) -> bool:
+        """Whether it was fresh when it came: else it answers the one request that brought it.
+
+        RFC 9111 §4; CloudFront sends each of those who wait to the origin.
+        """
+        return self.lifetime_s > self.age_at_arrival_s
+
     def fresh_for(self, now: float) -> float:
         """Seconds it stays fresh; 0 or below means stale."""
         return self.lifetime_s - self.age(now)

@@ -54,7 +54,9 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
             return _answer(visit, Head(head.status, head.headers.having(length)), whole, report)
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
-            return _answer(visit, Head(416, head.headers.having(*fields)), b"", report)
+            # Nothing is in no coding.
+            headers = head.headers.without({"content-encoding"}).having(*fields)
+            return _answer(visit, Head(416, headers), b"", report)
         case (part,):
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
             return _answer(visit, Head(206, head.headers.having(*fields)), _part(body, part), report)

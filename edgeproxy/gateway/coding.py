@@ -14,11 +14,18 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply
 
 _PIECE_BYTES = 16 * 1024
-"""Compressed at a time, in less than a millisecond; then others have their turn."""
+"""Compressed at a time; then others have their turn."""
 _BROTLI_QUALITY = 5
 """As fast as gzip at its usual level, and smaller."""
+_BROTLI_BLOCK_BYTES = 256 * 1024
+"""Left to itself it writes megabytes at once, which takes 20 ms; in blocks it takes 2, for 0.2 % more."""
 _GZIP_LEVEL = 6
 _GZIP_WINDOW = 31
+
+
+def working_bytes(coding: Coding, length: int) -> int:
+    """What compressing a body of `length` bytes takes in memory, at most (measured)."""
+    return min(24 * length + 64 * 1024, 3_500 * 1024 if coding is Coding.BROTLI else 350 * 1024)
 
 
 class _Compressor(Protocol):
@@ -30,9 +37,15 @@ class _Compressor(Protocol):
 class _Brotli:
     def __init__(self) -> None:
         self._compressor = brotli.Compressor(quality=_BROTLI_QUALITY)
+        self._held_back = 0
 
     def add(self, data: bytes) -> bytes:
-        return bytes(self._compressor.process(data))
+        made = bytes(self._compressor.process(data))
+        self._held_back += len(data)
+        if self._held_back < _BROTLI_BLOCK_BYTES:
+            return made
+        self._held_back = 0
+        return made + bytes(self._compressor.flush())
 
     def end(self) -> bytes:
         return bytes(self._compressor.finish())

@@ -1,12 +1,13 @@
 """The fetch that serves all who wait for an object: viewers, the cache, the backfill."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.compression import coding_for, still_coded
+from edgeproxy.core.compression import Coding, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
@@ -17,7 +18,7 @@ from edgeproxy.core.ranges import complete_length
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored, may_store
 from edgeproxy.core.validation import is_about
-from edgeproxy.gateway.coding import in_coding
+from edgeproxy.gateway.coding import in_coding, working_bytes
 from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.intake import Intake
 from edgeproxy.gateway.visit import Visit
@@ -90,11 +91,15 @@ class Fetcher:
         return self._failures.find(key, self._clock.now())
 
     async def part(self, visit: Visit, fetch: Fetch) -> Reply:
-        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`."""
+        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`.
+
+        What went wrong over a viewer's odd Range is not remembered: it must not be everybody's error.
+        """
         try:
             reply = await self.straight(visit)
-        except EdgeError as error:
-            self._remember(visit, error)
+        except OriginError as error:
+            if error.was_asked_nothing:
+                self._remember(visit, error)
             raise
         self._fill_behind(visit, fetch, reply)
         return reply
@@ -209,14 +214,15 @@ class Fetcher:
                     reason = verdict.reason
                     await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
             case Keep():
-                reply, kept = self._compressed(visit, sent, reply, verdict.stored)
-                room = await self._intake.room(visit.key, reply, kept)
-                if isinstance(room, Reason):
-                    self._hand_over(visit, flight, reply, room)
-                    return
-                flight.land(Shared(kept, reply.head, reply.trail))
-                await self._intake.take_in(visit.key, flight, reply, kept, room)
-                reply.close()
+                with ExitStack() as held:
+                    reply, kept = self._compressed(visit, sent, reply, verdict.stored, held)
+                    room = await self._intake.room(visit.key, reply, kept)
+                    if isinstance(room, Reason):
+                        self._hand_over(visit, flight, reply, room)
+                        return
+                    flight.land(Shared(kept, reply.head, reply.trail))
+                    await self._intake.take_in(visit.key, flight, reply, kept, room)
+                    reply.close()
             case Pass():
                 if status < 400 or status in (404, 410):
                     # It may not be stored, but what is stored is no longer the answer either.
@@ -233,12 +239,23 @@ class Fetcher:
         if not flight.is_invalid:
             await self._cache.refresh_below(visit.key, landing.entry.stored)
 
-    def _compressed(self, visit: Visit, sent: Request, reply: Reply, kept: Stored) -> tuple[Reply, Stored]:
-        """The answer as it is to be kept: in a coding, if it may have one and is not too large to be kept."""
-        behavior = visit.behavior
+    def _compressed(
+        self, visit: Visit, sent: Request, reply: Reply, kept: Stored, held: ExitStack
+    ) -> tuple[Reply, Stored]:
+        """The answer as it is to be kept: in a coding, if it may have one and there is room for the work.
+
+        The room is given back when `held` is left.
+        """
+        behavior, length = visit.behavior, reply.head.length or 0
         coding = coding_for(sent, reply.head, behavior.cache, compress=behavior.compress)
-        if (reply.head.length or 0) > self._cache.max_object_bytes:
+        if length > self._cache.max_object_bytes:
             coding = Reason.TOO_LARGE
+        if isinstance(coding, Coding):
+            room = working_bytes(coding, length)
+            if self._cache.memory.reserve(room):
+                held.callback(self._cache.memory.release, room)
+            else:
+                coding = Reason.NO_ROOM
         if behavior.compress:
             visit.record.compression = coding
         if isinstance(coding, Reason):

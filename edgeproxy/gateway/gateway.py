@@ -181,7 +181,10 @@ class Gateway:
             return instead
         match landing:
             case Shared():
-                if not is_leader and not (flight.spool.keeps and self._suits(landing.stored, visit)):
+                stored = landing.stored
+                if not is_leader and not (
+                    flight.spool.keeps and stored.was_fresh and self._suits(stored, visit)
+                ):
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 x_cache = _word(landing.stored, XCache.MISS if is_leader else XCache.HIT)

@@ -112,6 +112,16 @@ async def test_what_is_not_stored_is_not_compressed(scripted: Starts, edge: Gate
     assert (body, answer.headers["X-Edge-Compression"]) == (CSS, "too-large")
 
 
+async def test_it_is_not_compressed_without_room_for_the_work(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(css)
+    e = await edge(text(origin.url, "cache: {memory: 2MiB, max_object: 1MiB}"))
+    answer, body = await e.get("/a.css", accept_encoding=BOTH)
+    assert (body, answer.headers["X-Edge-Compression"]) == (CSS, "no-room")
+    packed, body = await e.get("/a.css", accept_encoding="gzip")
+    assert (packed.headers["Content-Encoding"], zlib.decompress(body, wbits=31)) == ("gzip", CSS)
+    assert e.gateway.app.state()["cache"]["used_bytes"] < 150_000, "it is given back"  # type: ignore[index]
+
+
 async def test_http_1_0_gets_it_plain(scripted: Starts, edge: Gateway) -> None:
     origin = await scripted(css)
     e = await edge(text(origin.url))

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
@@ -159,13 +161,34 @@ async def test_an_origin_that_does_not_answer_is_left_alone_for_a_while(
     assert len(origin.asked) == 2, "it is the object that failed, not the origin"
 
 
-async def test_a_head_or_part_that_fails_is_remembered_as_well(scripted: Starts, edge: Gateway) -> None:
-    origin = await scripted(mumbles)
+PARTS = [("HEAD", {}), ("GET", {"range": "bytes=0-1"})]
+
+
+@pytest.mark.parametrize(("method", "fields"), PARTS)
+async def test_a_head_or_part_finds_out_that_nobody_is_there(
+    edge: Gateway, method: str, fields: dict[str, str]
+) -> None:
+    e = await edge(text("http://127.0.0.1:1"))
+    await e.get("/x", method, **fields)
+    again, _ = await e.get("/x")
+    assert again.headers["Cache-Status"] == "edgeproxy; hit; ttl=9; detail=origin-unreachable"
+
+
+@pytest.mark.parametrize(("method", "fields"), PARTS)
+async def test_a_head_or_part_that_spoils_the_answer_is_its_viewers_trouble(
+    scripted: Starts, edge: Gateway, method: str, fields: dict[str, str]
+) -> None:
+    async def particular(exchange: Exchange) -> None:
+        if exchange.method == "HEAD" or exchange.field("range"):
+            await mumbles(exchange)
+        else:
+            await exchange.answer(200, b"well")
+
+    origin = await scripted(particular)
     e = await edge(text(origin.url))
-    for path, method, fields in (("/h", "HEAD", {}), ("/r", "GET", {"range": "bytes=0-1"})):
-        await e.get(path, method, **fields)
-        await e.get(path)
-    assert origin.lines == ["HEAD /h", "GET /r"]
+    failed, _ = await e.get("/x", method, **fields)
+    whole, body = await e.get("/x")
+    assert (failed.status, whole.status, body) == (502, 200, b"well")
 
 
 async def test_a_failure_can_be_purged(scripted: Starts, edge: Gateway) -> None:
@@ -252,3 +275,11 @@ async def test_refreshes_leave_it_alone_too(scripted: Starts, edge: Gateway) -> 
         while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
             await asyncio.sleep(0.01)
     assert len(origin.asked) == 2
+
+
+async def test_those_who_come_at_once_share_the_failure(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(mumbles)
+    e = await edge(text(origin.url))
+    answers = await asyncio.gather(*(e.get("/x") for _ in range(10)))
+    assert {answer.status for answer, _ in answers} == {502}
+    assert len(origin.asked) == 1

@@ -224,8 +224,6 @@ async def test_the_state_is_that_of_all_together(scripted: Starts, tmp_path: Pat
         assert (state["workers"], state["requests"]["requests"]) == (2, 30)
         assert state["cache"]["max_bytes"] == 96 * 2**20
         assert state["disk"]["max_bytes"] == 2**30
-        async with operator.get(
-            f"http://127.0.0.1:{edge.admin}/explain?url=/x"
-        ) as answer:
+        async with operator.get(f"http://127.0.0.1:{edge.admin}/explain?url=/x") as answer:
             steps = dict((await answer.json())["steps"])
         assert "hit in" in steps["cache"]
