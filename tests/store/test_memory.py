@@ -348,6 +348,7 @@ class Life(RuleBasedStateMachine):
         everything = slots.index.covered(invalidation("/*"))
         assert len(everything) == len(slots)
         assert set(everything) == set(slots)
+        assert {id(key) for key in everything} == {id(key) for key in slots}
         for tag in ("red", "blue"):
             tagged = {key for key, slot in slots.items() if tag in slot.tags}
             assert set(slots.index.covered(invalidation(f"#{tag}"))) == tagged
