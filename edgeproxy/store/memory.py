@@ -14,9 +14,9 @@ from edgeproxy.store.lexicon import KeptHeaders, Lexicon
 from edgeproxy.store.s3fifo import S3Fifo
 
 # What things take besides their text, measured as resident memory: bench/memory.py.
-_KEY_BYTES = 450
+_KEY_BYTES = 520
 _ENTRY_BYTES = 460
-_QUERY_BYTES = 200
+_QUERY_BYTES = 150
 _TAGS_BYTES = 100
 _TAG_BYTES = 90
 _KEY_FIELD_BYTES = 90
@@ -37,6 +37,7 @@ class Entry:
 class _Slot:
     """All variants under one key, the newest first."""
 
+    key: CacheKey
     entries: tuple[Entry, ...]
     tags: frozenset[str]
     size: int
@@ -47,7 +48,7 @@ class _Slot:
     def of(cls, key: CacheKey, *entries: Entry) -> "_Slot":
         tags = frozenset().union(*(cache_tags(entry.stored.head) for entry in entries)) or _NO_TAGS
         size = _key_bytes(key) + sum(map(_entry_bytes, entries)) + _tags_bytes(tags)
-        return cls(entries, tags, size)
+        return cls(key, entries, tags, size)
 
 
 class _Slots(S3Fifo[CacheKey, _Slot]):
@@ -102,7 +103,11 @@ class MemoryCache:
         """Put `entry` in place of the one of the same variant; False if it is too large."""
         entry = self._kept(entry)
         before = self._slots.peek(key)
-        others = [e for e in before.entries if not _is_same_variant(e, entry)] if before is not None else []
+        others: list[Entry] = []
+        if before is not None:
+            # The same key, not one that is equal: no entry is to hold two.
+            key = before.key
+            others = [e for e in before.entries if not _is_same_variant(e, entry)]
         if entry.stored.vary == () or any(e.stored.vary != entry.stored.vary for e in others):
             # The origin varies on other fields than before: what is known of older ones is no guide.
             others = []

@@ -1,6 +1,13 @@
 """Which entries go when room is needed: S3-FIFO.
 
 Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP 2023.
+
+Why not LRU, which cachetools has: in 27 of the 28 cases of bench/eviction.py it hits less. With room for a
+tenth of all bytes S3-FIFO has 1.01 to 1.22 times its hits, with room for a hundredth 1.15 to 1.95 times;
+robots that ask for everything once do not empty it. The one case for LRU is a cache so small that it has
+forgotten what is asked for twice before the second time (0.62). SIEVE and W-TinyLFU do as well or better by
+Zipf's law, but fall below LRU where favourites change or much is asked for just twice (down to 0.7). The
+price: a hit costs a fifth more than LRU's, and an entry that drives out another 1.5 microseconds more.
 """
 
 from array import array

@@ -168,6 +168,14 @@ def test_others_go_to_make_room() -> None:
     assert 40 < len(cache) < 70
 
 
+def test_a_replacement_needs_only_the_room_that_it_takes_more() -> None:
+    cache = MemoryCache(100_000, 100_000)
+    for number in range(9):
+        cache.store(key(f"/{number}"), entry(9_000))
+    cache.store(key("/8"), entry(9_500))
+    assert len(cache) == 9
+
+
 def test_what_is_asked_for_stays() -> None:
     cache = MemoryCache(100_000, 100_000)
     cache.store(KEY, entry(b"wanted"))
@@ -222,6 +230,11 @@ def test_every_text_that_others_choose_counts(cache: MemoryCache, longer: CacheK
     least = cache.used_bytes
     cache.store(longer, one)
     assert cache.used_bytes - 2 * least >= 900
+
+
+def test_lines_of_one_name_count_alone_and_joined(cache: MemoryCache) -> None:
+    cache.store(KEY, entry(b"", ("X-Field", "a" * 1_000), ("x-field", "b" * 1_000)))
+    assert cache.used_bytes >= 4_000
 
 
 def test_lines_that_all_have_count_once_and_only_while_they_are_few(cache: MemoryCache) -> None:
@@ -348,6 +361,7 @@ class Life(RuleBasedStateMachine):
         everything = slots.index.covered(invalidation("/*"))
         assert len(everything) == len(slots)
         assert set(everything) == set(slots)
+        assert {id(key) for key in everything} == {id(key) for key in slots}
         for tag in ("red", "blue"):
             tagged = {key for key, slot in slots.items() if tag in slot.tags}
             assert set(slots.index.covered(invalidation(f"#{tag}"))) == tagged

@@ -75,10 +75,8 @@ def test_a_look_is_no_question() -> None:
 
 def test_what_comes_again_soon_after_it_failed_needs_no_trial() -> None:
     order = filled(3, *"abcd")
-    put(order, "a")
-    put(order, "e")
-    put(order, "f")
-    assert letters(order) == "aef"
+    put(order, *"aefg")
+    assert letters(order) == "afg"
 
 
 def test_what_failed_long_ago_is_forgotten() -> None:
@@ -124,14 +122,27 @@ def test_one_eviction_does_not_walk_through_all() -> None:
     assert order.steps <= 65
 
 
-def test_a_replacement_keeps_place_and_merit() -> None:
+def test_a_replacement_on_trial_keeps_its_merit() -> None:
     order = filled(3, *"abc")
     ask(order, "a", "a")
-    put(order, "a")
-    put(order, "d")
-    put(order, "e")
-    put(order, "a")
+    put(order, *"ade")
     assert letters(order) == "ade"
+
+
+def test_a_replacement_of_the_proven_keeps_its_merit() -> None:
+    order = filled(3, *"abc")
+    ask(order, *"aabbcc")
+    put(order, "d")
+    ask(order, *"bdd")
+    put(order, *"be")
+    assert letters(order) == "bde"
+
+
+def test_what_made_it_through_its_trial_starts_from_nothing() -> None:
+    order = filled(3, *"abc")
+    ask(order, *"aaabbcc")
+    put(order, "d")
+    assert letters(order) == "bcd"
 
 
 def test_what_is_too_large_is_refused() -> None:
