@@ -56,8 +56,8 @@ async def opened_app() -> AsyncIterator[App]:
 
 
 @pytest.fixture
-def app(opened_app: App) -> App:
-    opened_app.invalidate(["/*"])
+async def app(opened_app: App) -> App:
+    await opened_app.invalidate(["/*"])
     return opened_app
 
 
@@ -67,18 +67,18 @@ def get(path: str, method: str = "GET", *fields: tuple[str, str]) -> Request:
 
 def keep(app: App, path: str, age_s: float, *fields: tuple[str, str]) -> None:
     stored = Stored(Head(200, Headers(fields)), 60, 0, NOW - age_s)
-    app._cache.store(CacheKey("GET", path), Entry(stored, b"body"))
+    app._cache.memory.store(CacheKey("GET", path), Entry(stored, b"body"))
 
 
-def told(app: App, request: Request) -> dict[str, str]:
-    return app.explain(request).fields()
+async def told(app: App, request: Request) -> dict[str, str]:
+    return (await app.explain(request)).fields()
 
 
 ALL = "bucket, then site on 403, 404, 503 or no connection, 504 or a timeout"
 
 
-def test_the_subjects_come_in_the_order_in_which_a_request_meets_them(app: App) -> None:
-    explanation = app.explain(get("/images/a.jpg"))
+async def test_the_subjects_come_in_the_order_in_which_a_request_meets_them(app: App) -> None:
+    explanation = await app.explain(get("/images/a.jpg"))
     assert [subject for subject, _ in explanation.steps] == [
         "request",
         "behavior",
@@ -98,39 +98,41 @@ def test_the_subjects_come_in_the_order_in_which_a_request_meets_them(app: App) 
         ("/api/a", '"/api/*" -> site, cache policy CachingDisabled (caching is off)'),
     ],
 )
-def test_the_behavior_says_its_pattern_its_target_and_its_times(app: App, path: str, sentence: str) -> None:
-    assert told(app, get(path))["behavior"] == sentence
+async def test_the_behavior_says_its_pattern_its_target_and_its_times(
+    app: App, path: str, sentence: str
+) -> None:
+    assert (await told(app, get(path)))["behavior"] == sentence
 
 
 @pytest.mark.parametrize(
     ("age_s", "fields", "cache", "origins"),
     [
-        (10, {}, "hit: 10 s old, fresh for 50 s more", f"none now; after that {ALL}"),
+        (10, {}, "hit in memory: 10 s old, fresh for 50 s more", f"none now; after that {ALL}"),
         (70, {}, "stale (stale): to be fetched anew", ALL),
         (70, {"ETag": '"1"'}, "stale (stale): to be validated by a conditional request", ALL),
         (
             70,
             {"Cache-Control": "max-age=60, stale-while-revalidate=30"},
-            "hit, stale by 10 s (stale-while-revalidate)",
+            "hit in memory, stale by 10 s (stale-while-revalidate)",
             f"behind the viewer's back: {ALL}",
         ),
     ],
     ids=["fresh", "stale", "with a tag", "refreshed behind the back"],
 )
-def test_the_cache_says_what_it_has(
+async def test_the_cache_says_what_it_has(
     app: App, age_s: float, fields: dict[str, str], cache: str, origins: str
 ) -> None:
     keep(app, "/a", age_s, *fields.items())
-    asked = told(app, get("/a"))
+    asked = await told(app, get("/a"))
     assert (asked["cache"], asked["origins"]) == (cache, origins)
 
 
-def test_a_miss_says_whether_other_variants_are_there(app: App) -> None:
-    assert told(app, get("/a"))["cache"] == "miss: nothing is stored under this key"
+async def test_a_miss_says_whether_other_variants_are_there(app: App) -> None:
+    assert (await told(app, get("/a")))["cache"] == "miss: nothing is stored under this key"
     fields = Headers([("Vary", "x-kind")])
     other = Stored(Head(200, fields), 60, 0, NOW, vary=("x-kind",), variant=("a",))
-    app._cache.store(CacheKey("GET", "/a"), Entry(other, b""))
-    assert told(app, get("/a"))["cache"] == "miss: only other variants are stored under this key"
+    app._cache.memory.store(CacheKey("GET", "/a"), Entry(other, b""))
+    assert (await told(app, get("/a")))["cache"] == "miss: only other variants are stored under this key"
 
 
 @pytest.mark.parametrize(
@@ -150,10 +152,10 @@ def test_a_miss_says_whether_other_variants_are_there(app: App) -> None:
     ],
     ids=["caching is off", "a write", "no bucket"],
 )
-def test_the_origins_are_told_in_the_order_in_which_they_are_asked(
+async def test_the_origins_are_told_in_the_order_in_which_they_are_asked(
     app: App, request_: Request, cache: str, origins: str
 ) -> None:
-    asked = told(app, request_)
+    asked = await told(app, request_)
     assert (asked["cache"], asked["origins"]) == (cache, origins)
 
 
@@ -176,8 +178,8 @@ def test_the_origins_are_told_in_the_order_in_which_they_are_asked(
     ],
     ids=["yes", "no rule", "rule not enabled", "no group", "no bucket", "a write", "no key"],
 )
-def test_the_backfill_says_yes_or_why_not(app: App, request_: Request, sentence: str) -> None:
-    assert told(app, request_)["backfill"] == sentence
+async def test_the_backfill_says_yes_or_why_not(app: App, request_: Request, sentence: str) -> None:
+    assert (await told(app, request_))["backfill"] == sentence
 
 
 @pytest.mark.parametrize(
@@ -191,14 +193,14 @@ def test_the_backfill_says_yes_or_why_not(app: App, request_: Request, sentence:
     ],
     ids=["bad path", "method not allowed"],
 )
-def test_a_refusal_is_all_there_is_to_say(app: App, request_: Request, answer: str) -> None:
+async def test_a_refusal_is_all_there_is_to_say(app: App, request_: Request, answer: str) -> None:
     target = f"{request_.method} {request_.target}"
-    assert app.explain(request_) == Explanation((("request", target), ("answer", answer)))
+    assert await app.explain(request_) == Explanation((("request", target), ("answer", answer)))
 
 
-def test_nothing_happens_by_asking(app: App) -> None:
+async def test_nothing_happens_by_asking(app: App) -> None:
     keep(app, "/a", 70)
     before = app.state()
     for path in ("/a", "/images/b", "/api/c", "/a%2Fb"):
-        app.explain(get(path))
+        await app.explain(get(path))
     assert app.state() == before

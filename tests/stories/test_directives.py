@@ -155,3 +155,23 @@ async def test_nor_is_it_shown_in_place_of_a_failure(scripted: Starts, edge: Gat
     stale, body = await e.get("/x")
     assert (stale.status, body, len(origin.asked)) == (200, b"body", 2)
     assert "X-Price" not in stale.headers
+
+
+async def test_who_waits_for_what_is_stale_when_it_comes_asks_too(scripted: Starts, edge: Gateway) -> None:
+    """RFC 9111 §5.2.2.4; CloudFront: with a min TTL of 0 each of those who wait is sent to the origin."""
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await gate.wait()
+        await exchange.answer(200, b"body", cache_control="no-cache", etag='"a"')
+
+    origin = await scripted(script)
+    e = await edge(text(origin.url))
+    views = [asyncio.ensure_future(e.get("/x")) for _ in range(5)]
+    while not origin.asked:
+        await asyncio.sleep(0)
+    gate.set()
+    answers = await asyncio.gather(*views)
+    assert [body for _, body in answers] == [b"body"] * 5
+    assert len(origin.asked) == 5
+    assert not [a for a, _ in answers if "collapsed" in a.headers["Cache-Status"]]
