@@ -25,6 +25,7 @@ CONFIG = f"""
 server: {{listen: "127.0.0.1:{VIEWERS}"}}
 admin: {{listen: "127.0.0.1:{ADMIN}"}}
 log: {{access: ACCESS}}
+cache: CACHE
 origins:
   site: {{type: http, url: "http://127.0.0.1:{ORIGIN}"}}
   bucket:
@@ -44,7 +45,22 @@ ROADS = {
     "hit, 1 MiB": (VIEWERS, "/hit/1048576"),
     "miss to HTTP, 1 KiB": (VIEWERS, "/miss/1024"),
     "miss to signed S3, 1 KiB": (VIEWERS, "/s3/miss/1024"),
+    "miss that is stored, 1 KiB": (VIEWERS, "/new/*/1024"),
 }
+WITH_LOG = {"hit, 1 KiB, with the log on": (VIEWERS, "/hit/1024")}
+WITH_DISK = {
+    "hit on disk, 64 KiB": (VIEWERS, "/hit/65536"),
+    "hit on disk, 1 MiB": (VIEWERS, "/hit/1048576"),
+    "miss that is stored on disk too, 1 KiB": (VIEWERS, "/new/*/1024"),
+    "miss that is stored on disk alone, 64 KiB": (VIEWERS, "/new/*/65536"),
+}
+ANOTHER_EACH_TIME = """
+local number = math.floor(os.time() * 100000)
+request = function()
+  number = number + 1
+  return wrk.format("GET", (wrk.path:gsub("*", number)))
+end
+"""
 
 
 class Origin(asyncio.Protocol):
@@ -77,6 +93,15 @@ def serve_origin() -> None:
 def measured(port: int, path: str, seconds: int) -> float:
     """Requests a second, of wrk with one thread and 64 connections; any answer but 2xx is an error."""
     command = ["wrk", "-t1", "-c64", f"-d{seconds}", f"http://127.0.0.1:{port}{path}"]
+    if "*" in path:
+        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+            script.write(ANOTHER_EACH_TIME)
+            script.flush()
+            return _rate([*command, "-s", script.name])
+    return _rate(command)
+
+
+def _rate(command: list[str]) -> float:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in said, said
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
@@ -96,17 +121,21 @@ def main() -> None:
     origin.start()
     rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for access in ("false", "true"):
+        disk = f"{{memory: 256MiB, max_object: 32KiB, disk: {{folder: '{folder}/cache', size: 1GiB}}}}"
+        for roads, access, cache in (
+            (ROADS, "false", ""),
+            (WITH_LOG, "true", ""),
+            (WITH_DISK, "false", disk),
+        ):
             path = Path(folder) / "config.yaml"
-            path.write_text(CONFIG.replace("ACCESS", access))
+            path.write_text(CONFIG.replace("ACCESS", access).replace("CACHE", cache))
             command = [sys.executable, "-m", "edgeproxy", "serve", "--config", str(path)]
             gateway = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             assert gateway.stderr is not None
             gateway.stderr.readline()
-            roads = ROADS if access == "false" else {"hit, 1 KiB, with the log on": (VIEWERS, "/hit/1024")}
             for _ in range(options.rounds):
                 for name, (port, target) in roads.items():
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}{target}").read()
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}{target.replace('*', '0')}").read()
                     rates.setdefault(name, []).append(measured(port, target, options.seconds))
                     time.sleep(0.2)
             gateway.terminate()
@@ -114,9 +143,9 @@ def main() -> None:
     origin.terminate()
     medians = {name: statistics.median(values) for name, values in rates.items()}
     alone = medians["origin alone, 1 KiB"]
-    print(f"{'road':<30} {'requests/s':>12} {'of the origin':>14}")
+    print(f"{'road':<42} {'requests/s':>12} {'of the origin':>14}")
     for name, median in medians.items():
-        print(f"{name:<30} {median:>12,.0f} {median / alone:>14.2f}")
+        print(f"{name:<42} {median:>12,.0f} {median / alone:>14.2f}")
     if options.json is not None:
         options.json.write_text(
             json.dumps({"rounds": options.rounds, "rates": rates, "medians": medians}, indent=2)

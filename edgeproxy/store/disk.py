@@ -73,21 +73,30 @@ class DiskCache:
 
     async def close(self) -> None:
         """Finish what was asked for."""
-        await self._quietly(self._threads.change(self._touch))
+        await self._quietly(self._threads.change(self._catalog.touch, self._uses.items()))
         self._threads.close()
         self._catalog.close()
 
     async def find(self, key: CacheKey, sent: Callable[[], Headers]) -> tuple[Shelved | None, bool]:
         """The entry that fits a request, and whether there are variants that do not."""
-        rows = await self._quietly(self._threads.read(self._catalog.find, key))
-        for row in rows or ():
-            if not row.stored.vary or variant(row.stored.vary, sent()) == row.stored.variant:
-                body = await self._quietly(self._threads.read(self._opened, row.number))
-                if body is None:
-                    return None, False
-                self._note_use(row.number)
-                return Shelved(row.stored, body), bool(row.stored.vary)
-        return None, bool(rows)
+        # Both in one go: to change threads costs more than to look.
+        found = await self._quietly(self._threads.read(self._find, key, sent()))
+        match found:
+            case None | False:
+                return None, False
+            case True:
+                return None, True
+            case number, shelved:
+                self._note_use(number)
+                return shelved, bool(shelved.stored.vary)
+
+    def _find(self, key: CacheKey, sent: Headers) -> tuple[int, Shelved] | bool:
+        """The number of the entry that fits and the entry; else whether there are others."""
+        rows = self._catalog.find(key)
+        for row in rows:
+            if not row.stored.vary or variant(row.stored.vary, sent) == row.stored.variant:
+                return row.number, Shelved(row.stored, self._opened(row.number))
+        return bool(rows)
 
     def _opened(self, number: int) -> Blob:
         try:
@@ -192,11 +201,8 @@ class DiskCache:
         self._uses[number] = now
         if now - self._touched_at > _TOUCH_S:
             self._touched_at = now
-            self._threads.change_later(self._touch)
-
-    def _touch(self) -> None:
-        uses, self._uses = self._uses, {}
-        self._catalog.touch(uses.items())
+            uses, self._uses = self._uses, {}
+            self._threads.change_later(partial(self._catalog.touch, uses.items()))
 
     def _drop_later(self, number: int) -> None:
         self._threads.change_later(partial(self._drop, number))
