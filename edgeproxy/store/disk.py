@@ -20,7 +20,7 @@ from edgeproxy.core.storing import Stored
 from edgeproxy.store.blob import Blob, Sums, TornError, file_bytes
 from edgeproxy.store.catalog import Catalog, CatalogError
 from edgeproxy.store.draft import GROWTH_BYTES, Draft, write
-from edgeproxy.store.folder import DiskError, Folder, Threads
+from edgeproxy.store.folder import DiskError, Folder, NoRoomError, Threads
 
 T = TypeVar("T")
 
@@ -95,17 +95,19 @@ class DiskCache:
         rows = self._catalog.find(key)
         for row in rows:
             if not row.stored.vary or variant(row.stored.vary, sent) == row.stored.variant:
-                return row.number, Shelved(row.stored, self._opened(row.number))
+                body = self._opened(row.number)
+                return (row.number, Shelved(row.stored, body)) if body is not None else False
         return bool(rows)
 
-    def _opened(self, number: int) -> Blob:
+    def _opened(self, number: int) -> Blob | None:
+        """Its body; None if it has gone since the catalogue was asked.  Raises `DiskError`."""
         try:
             return Blob.opened(
                 self._folder.file(number), self._threads.readers, partial(self._drop_later, number)
             )
-        except FileNotFoundError as error:  # evicted since the catalogue was asked, or lost
+        except FileNotFoundError:
             self._drop(number)
-            raise DiskError("a file was not there any more") from error
+            return None
         except TornError as error:
             self._drop(number)
             raise DiskError(f"a body on disk: {error}") from error
@@ -216,6 +218,8 @@ class DiskCache:
 
     def note(self, error: DiskError) -> None:
         """Count a fault, and tell it, but not once for every request."""
+        if isinstance(error, NoRoomError):
+            return
         self.faults += 1
         now = self._now()
         if now - self._told_at > _TELL_S:

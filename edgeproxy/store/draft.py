@@ -4,7 +4,7 @@ import os
 
 from edgeproxy.store.blob import Sums, file_bytes
 from edgeproxy.store.catalog import Catalog
-from edgeproxy.store.folder import DiskError, Folder, Threads
+from edgeproxy.store.folder import Folder, NoRoomError, Threads
 
 GROWTH_BYTES = 4 * 2**20
 """Room is taken in steps of this for a body that does not say how long it is."""
@@ -35,7 +35,7 @@ class Draft:
         return self._sums.length
 
     async def append(self, data: bytes) -> None:
-        """Write the next bytes of the body.  Raises `DiskError`."""
+        """Write the next bytes of the body.  Raises `DiskError`, `NoRoomError` where its length is unknown."""
         wanted = file_bytes(self.length + len(data))
         if wanted > self._reserved:
             await self._grow(max(wanted, self._reserved + GROWTH_BYTES))
@@ -52,7 +52,7 @@ class Draft:
             return has_room
 
         if not await self._threads.change(grow):
-            raise DiskError("no room for more of this body")
+            raise NoRoomError("no room for more of this body")
         self._reserved = size
 
     async def read(self, start: int, size: int) -> bytes:

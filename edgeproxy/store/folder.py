@@ -21,6 +21,10 @@ class DiskError(Exception):
     """The disk failed, or is full; the message says what of."""
 
 
+class NoRoomError(DiskError):
+    """All that is there is on its way: the cache, though not the disk, is full."""
+
+
 class Folder:
     """Where the files are. One edgeproxy at a time, with all its processes, owns it."""
 

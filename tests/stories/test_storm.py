@@ -91,7 +91,9 @@ async def test_a_storm(
     if on_disk:
         # Too small for all of it, so that some always has to go.
         size = max(keys * largest // 16 // KIB, KIB) * KIB
-        cache = f"{{memory: 16MiB, max_object: 16KiB, disk: {{folder: '{tmp_path}', size: {size // KIB}KiB}}}}"
+        cache = (
+            f"{{memory: 16MiB, max_object: 16KiB, disk: {{folder: '{tmp_path}', size: {size // KIB}KiB}}}}"
+        )
     e = await edge(f"""
 origins: {{site: {{type: http, url: "{origin.url}", connection_attempts: 1}}}}
 cache: {cache}
