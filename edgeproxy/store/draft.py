@@ -35,7 +35,7 @@ class Draft:
         return self._sums.length
 
     async def append(self, data: bytes) -> None:
-        """Write the next bytes of the body.  Raises `DiskError`, `NoRoomError` where its length is unknown."""
+        """Write the next bytes of the body.  Raises `DiskError`, also `NoRoomError`."""
         wanted = file_bytes(self.length + len(data))
         if wanted > self._reserved:
             await self._grow(max(wanted, self._reserved + GROWTH_BYTES))
