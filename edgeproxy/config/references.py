@@ -5,8 +5,9 @@ what the schema will refuse is passed over here.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
+from edgeproxy.config.kinds import Kind, Whole
 from edgeproxy.config.managed import (
     CACHE_POLICIES,
     ORIGIN_REQUEST_POLICIES,
@@ -14,8 +15,10 @@ from edgeproxy.config.managed import (
     RESPONSE_HEADERS_POLICIES,
 )
 from edgeproxy.config.mistakes import Mistake, Place, dotted, shown
-from edgeproxy.config.schema import Admin, BackfillRule, Server
-from edgeproxy.config.units import Address, address
+from edgeproxy.config.schema import LEAST_BESIDE_DISK, Admin, BackfillRule, Cache, Server
+from edgeproxy.config.units import Address, Size, address, size_text
+
+T = TypeVar("T")
 
 _EVERYTHING = ("*", "/*")
 
@@ -30,6 +33,7 @@ def broken_references(tree: dict[str, Any]) -> Iterator[Mistake]:
     yield from _unreached(_rules(tree))
     yield from _idle_rules(tree)
     yield from _listeners(tree)
+    yield from _memory_beside_disk(tree)
 
 
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
@@ -186,6 +190,29 @@ def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:
         yield Mistake("admin.token", f"is missing while admin.listen is {admin}", wanted)
     if server is not None and admin is not None and admin.meets(server):
         yield Mistake("admin.listen", f"got {admin} while server.listen is {server}", "a port of its own")
+
+
+def _memory_beside_disk(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """What goes to disk passes through memory, of which each worker has its part."""
+    cache = _section(tree, "cache")
+    workers = _read(Whole(1, 256), _section(tree, "server").get("workers", "1"))
+    memory = _read(Size(), cache.get("memory", f"{Cache.model_fields['memory'].default}B"))
+    if not isinstance(cache.get("disk"), dict) or workers is None or memory is None:
+        return
+    least = LEAST_BESIDE_DISK * workers
+    if memory < least:
+        why = "a disk" if workers == 1 else f"a disk and {workers} workers"
+        yield Mistake(
+            "cache.memory", f"got {shown(size_text(memory))} beside {why}", f"{size_text(least)} or more"
+        )
+
+
+def _read(kind: Kind[T], value: object) -> T | None:
+    """The value; None if it is none, which the schema tells."""
+    try:
+        return kind.read(value)
+    except ValueError:
+        return None
 
 
 def _address_in(tree: dict[str, Any], section: str, default: Address) -> Address | None:

@@ -131,6 +131,10 @@ class Admin(Section):
     """Bearer token for everything but `/healthz` and `/readyz`."""
 
 
+LEAST_BESIDE_DISK = 16 * 2**20
+"""Bytes of memory that a process needs for what passes through it on its way to disk."""
+
+
 class Disk(Section):
     """The cache on disk, below memory: it outlives the process."""
 
@@ -180,12 +184,6 @@ class Cache(Section):
         if 0 < memory < value:
             raise ValueError(f"at most memory, which is {size_text(memory)}")
         return value
-
-    @model_validator(mode="after")
-    def _has_a_way_to_disk(self) -> Self:
-        if self.disk is not None and self.memory < 16 * 2**20:
-            raise refused("memory", "16MiB or more, for what goes to disk passes through it")
-        return self
 
 
 class Log(Section):

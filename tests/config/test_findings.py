@@ -62,6 +62,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "date for a size": (small("cache: {memory: 2001-01-01}"), f'cache.memory: got "2001-01-01", want {SIZE}'),
     "huge size": (small("cache: {memory: 9999999999999TiB}"), 'cache.memory: got "9999999999999TiB", want a size from 0B to 8192TiB'),
     "part size": (small("backfill: {part_size: 1MiB}"), 'backfill.part_size: got "1MiB", want a size from 5MiB to 5GiB'),
+    "small disk": (small("cache: {disk: {folder: /x, size: 9KiB}}"), 'cache.disk.size: got "9KiB", want 1MiB or more'),
+    "object larger than half the disk": (small("cache: {disk: {folder: /x, size: 9MiB, max_object: 5MiB}}"), 'cache.disk.max_object: got "5MiB", want at most half of size, which is 4608KiB'),
     "object larger than the cache": (small("cache: {memory: 1MiB, max_object: 2MiB}"), 'cache.max_object: got "2MiB", want at most memory, which is 1MiB'),
     "bare number for a duration": (small("server: {drain_timeout: 30}"), f"server.drain_timeout: got 30, want a duration {DURATION}"),
     "no time at all": (small("server: {head_timeout: 0}"), "server.head_timeout: got 0, want a duration of at least 1ms"),
