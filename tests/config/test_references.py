@@ -63,6 +63,8 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "open admin port": (small("admin: {listen: 0.0.0.0:9}"), ["admin.token: is missing while admin.listen is 0.0.0.0:9, want a token, or a loopback address"]),
     "admin port with an empty token": (small("admin: {listen: '[::]:9', token: ''}"), ["admin.token: is missing while admin.listen is [::]:9, want a token, or a loopback address"]),
     "admin port of a name": (small("admin: {listen: 127.evil.example:9}"), ["admin.token: is missing while admin.listen is 127.evil.example:9, want a token, or a loopback address"]),
+    "no memory for a disk": (small("cache: {memory: 8MiB, disk: {folder: /x}}"), ['cache.memory: got "8MiB" beside a disk, want 16MiB or more']),
+    "too many workers for a disk": (small("server: {workers: 20}\ncache: {disk: {folder: /x}}"), ['cache.memory: got "256MiB" beside a disk and 20 workers, want 320MiB or more']),
 }  # fmt: skip
 
 
@@ -84,6 +86,8 @@ HOLDS = {
     "disabled rule": ORIGINS + DEFAULT + "backfill: {rules: [{enabled: false}]}",
     "ports of the system's choice": small("server: {listen: 127.0.0.1:0}\nadmin: {listen: 127.0.0.1:0}"),
     "open admin port with a token": small("admin: {listen: 0.0.0.0:9, token: hunter2}"),
+    "memory for a disk and workers": small("server: {workers: 16}\ncache: {disk: {folder: /x}}"),
+    "little memory without a disk": small("server: {workers: 200}\ncache: {memory: 1MiB}"),
     "admin port on localhost": small("admin: {listen: localhost:9}"),
 }  # fmt: skip
 
