@@ -48,6 +48,21 @@ async def test_several_ranges_are_served_in_one_answer(scripted: Starts, edge: G
     assert len(origin.asked) == 1
 
 
+async def test_several_ranges_of_what_is_in_a_coding_give_the_whole(scripted: Starts, edge: Gateway) -> None:
+    """Whoever reads `Content-Encoding` would take the framing for coded bytes.  RFC 9110 §14.2."""
+
+    async def coded(exchange: Exchange) -> None:
+        await exchange.answer(200, BODY, cache_control="max-age=60", content_encoding="br")
+
+    origin = await scripted(coded)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    whole, body = await e.get("/x", range="bytes=0-9,300-309")
+    assert (whole.status, body) == (200, BODY)
+    part, body = await e.get("/x", range="bytes=0-9")
+    assert (part.status, body, part.headers["Content-Encoding"]) == (206, BODY[:10], "br")
+
+
 async def test_ranges_that_are_one_or_none_or_too_much(scripted: Starts, edge: Gateway) -> None:
     """RFC 9110 §14.2; CloudFront Developer Guide, "Range GETs"."""
     origin = await scripted(plain)
