@@ -1,8 +1,10 @@
 """Compression at the edge: once for all who accept it, never into the bucket, never half."""
 
 import asyncio
+import random
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -176,3 +178,25 @@ async def test_an_object_of_the_bucket_is_validated_by_its_own_tag(house: Build)
             CSS,
         )
         assert answer.headers["ETag"].startswith('W/"')
+
+
+async def test_a_304_counts_for_what_is_on_disk_alone(
+    scripted: Starts, edge: Gateway, tmp_path: Path
+) -> None:
+    hexed = random.Random(1).randbytes(100_000).hex().encode()
+
+    async def validates(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") == 'W/"1"':
+            await exchange.send(b'HTTP/1.1 304 X\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n')
+        else:
+            await exchange.answer(200, hexed, content_type="text/css", etag='"1"', cache_control="max-age=0")
+
+    origin = await scripted(validates)
+    cache = f'cache: {{memory: 32MiB, max_object: 64KiB, disk: {{folder: "{tmp_path}"}}}}'
+    e = await edge(text(origin.url, cache, policy="quick"))
+    for x_cache in ("Miss", "RefreshHit", "Hit"):
+        answer, body = await e.get("/a.css", accept_encoding=BOTH)
+        assert answer.headers["X-Cache"] == f"{x_cache} from cloudfront"
+        assert zlib.decompress(body, wbits=31) == hexed
+        while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+            await asyncio.sleep(0.01)
