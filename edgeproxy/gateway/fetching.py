@@ -133,11 +133,15 @@ class Fetcher:
         return flight, True
 
     def _fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
-        """A viewer gets a part: fetch the whole behind its back, if it is one that can be kept."""
+        """A viewer asked for a part: fetch the whole behind its back, if it is one that can be kept.
+
+        Also where the origin gave the whole at once, as some do whatever the Range.
+        """
         head = part.head
-        length = complete_length(head.headers.get("content-range"))
-        if visit.request.method != "GET" or head.status != 206:
+        if visit.request.method != "GET" or head.status not in (200, 206):
             return
+        is_part = head.status == 206
+        length = complete_length(head.headers.get("content-range")) if is_part else head.length or 0
         if length is None or length > self._cache.max_object_bytes:
             return
         whole = Head(200, head.headers.without({"content-range"}))

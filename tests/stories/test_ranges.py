@@ -1,5 +1,6 @@
 """Several ranges of what is stored."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes
 
@@ -80,3 +81,16 @@ async def test_ranges_that_are_one_or_none_or_too_much(scripted: Starts, edge: G
     assert (other.status, body) == (200, BODY)
     head, _ = await e.get("/x", "HEAD", range="bytes=0-1,4-5")
     assert (head.status, head.headers["Content-Length"]) == (200, "1024")
+
+
+async def test_an_origin_that_knows_no_ranges_is_asked_once_more(scripted: Starts, edge: Gateway) -> None:
+    """CloudFront Developer Guide, "Range GETs": the whole is cached, later ranges are parts of it."""
+    origin = await scripted(plain)
+    e = await edge(text(origin.url))
+    whole, body = await e.get("/x", range="bytes=0-9")
+    assert (whole.status, body) == (200, BODY)
+    while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+        await asyncio.sleep(0.01)
+    part, body = await e.get("/x", range="bytes=0-9")
+    assert (part.status, body, part.headers["X-Cache"]) == (206, BODY[:10], "Hit from cloudfront")
+    assert [exchange.field("range") for exchange in origin.asked] == ["bytes=0-9", None]
