@@ -7,7 +7,7 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.compression import Coding, coding_for, still_coded
+from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
@@ -264,9 +264,8 @@ class Fetcher:
             visit.record.compression = coding
         if isinstance(coding, Reason):
             return reply, kept
-        reply = in_coding(reply, coding)
         # The key holds the codings that are accepted: no variants are needed beside it.
-        return reply, replace(kept, head=Head(kept.head.status, reply.head.headers.end_to_end()))
+        return in_coding(reply, coding), replace(kept, head=coded(kept.head, coding))
 
     def _hand_over(self, visit: Visit, flight: Flight, reply: Reply, reason: Reason) -> None:
         """The reply is for the one who asked first; others may start anew at once."""
