@@ -118,11 +118,15 @@ class Explainer:
                     "stale": f"stale ({decision.reason}): " + _renewal(decision),
                     "request": "fresh, but the request wants it newer: " + _renewal(decision),
                 }[decision.forward]
+                if visit.is_for_the_origin:
+                    told += "; what the origin answers is for this request alone"
+                    return (("cache", told), ("origins", self._origins(visit)))
                 failure = self._gateway.failure(visit)
                 if failure is not None:
                     told += f"; but {failure.status} for {failure.rest_s:.0f} s more ({failure.reason})"
                     return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
-                if self._flights.find(visit.key) is not None:
+                waits = not visit.wishes.no_cache and not (visit.asks_for_part and entry is None)
+                if waits and self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
 
@@ -130,6 +134,9 @@ class Explainer:
         behavior = visit.behavior
         if not behavior.compress:
             return ()
+        bypass = visit.bypass
+        if bypass is not None:  # only what is stored is compressed
+            return (("compression", f"no ({bypass.reason})"),)
         coding = coding_wanted(visit.sent, behavior.cache, compress=True)
         if isinstance(coding, Reason):
             return (("compression", f"no ({coding})"),)

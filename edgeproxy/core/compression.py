@@ -91,14 +91,24 @@ def coded(head: Head, coding: Coding) -> Head:
 def still_coded(before: Stored, after: Stored) -> Stored:
     """`after`, the stored answer `before` refreshed by a 304, which speaks of the origin's bytes.
 
-    What was compressed stays so, whatever the 304 says.
+    What was compressed stays so, whatever the 304 says, and is no variant: the key holds the coding.
     """
     has_coding = "content-encoding" in before.head.headers
     if not has_coding or "accept-encoding" not in vary_names(before.head.headers):
         return after
     kept = before.head.length is not None
     headers = after.head.headers if kept else after.head.headers.without(_OF_THE_BYTES)
-    return replace(after, head=Head(after.head.status, _varying(headers)))
+    varied = [
+        (name, value)
+        for name, value in zip(after.vary, after.variant, strict=True)
+        if name != "accept-encoding" or name in before.vary
+    ]
+    return replace(
+        after,
+        head=Head(after.head.status, _varying(headers)),
+        vary=tuple(name for name, _ in varied),
+        variant=tuple(value for _, value in varied),
+    )
 
 
 def _varying(headers: Headers) -> Headers:

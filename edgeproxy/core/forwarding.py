@@ -90,7 +90,8 @@ def forwarded(
 
 
 def _is_forwarded(name: str, request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> bool:
-    if name in _ALWAYS_DROPPED:
+    if name in _ALWAYS_DROPPED or (name == "content-length" and request.body is None):
+        # Whatever a policy takes: a length without a body would make the next request the body.
         return False
     if name in CLAIMS or name in _OF_THE_MESSAGE or name in key.headers.names or policy.headers.takes(name):
         return True

@@ -16,6 +16,8 @@ _CORS = frozenset(
     f"access-control-{name}"
     for name in "allow-origin allow-credentials expose-headers allow-methods allow-headers max-age".split()
 )
+# What opens an answer to another origin; of these a policy speaks in any case.
+_GRANT = frozenset({"access-control-allow-origin", "access-control-allow-credentials"})
 _ID_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _SAMPLE_DIGITS = 4
 _ORIGIN = re.compile(r"(?:([a-z]+)://)?(\*\.)?([^:/*]+|\[[0-9a-f:.]+\])(?::(\d+|\*))?", re.IGNORECASE)
@@ -85,6 +87,8 @@ def dressed(headers: Headers, policy: ResponseHeadersPolicy, request: Request, t
     dropped: set[str] = set()
     if policy.cors is not None and (policy.cors.override or not names & _CORS):
         added |= {name.lower(): (name, value) for name, value in _cors(headers, policy.cors, request)}
+        if "origin" in request.headers:
+            dropped |= _GRANT
     for field in policy.fields:
         lower = field.name.lower()
         if field.override or not (lower in names or lower in added):

@@ -40,7 +40,7 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     body, headers = entry.body, visit.request.headers
     head = dated(entry.stored.head, entry.stored.received_at)
     method = visit.request.method
-    if method in ("GET", "HEAD") and is_not_modified(headers, head):
+    if _has_it(visit.request, head):
         return _answer(visit, not_modified(head), b"", report)
     length = ("Content-Length", str(len(body)))
     if method == "HEAD":
@@ -48,6 +48,8 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
         asked = requested_slices(headers.get("range"), len(body))
+    if isinstance(asked, tuple) and len(asked) > 1 and "content-encoding" in head.headers:
+        asked = None  # the framing between the parts would have to be in the coding too
     match asked:
         case None:
             whole = _part(body, Slice(0, len(body) - 1, len(body)))
@@ -64,6 +66,11 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
             parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
             fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
             return _answer(visit, Head(206, head.headers.having(*fields)), _joined(parts, body), report)
+
+
+def _has_it(request: Request, head: Head) -> bool:
+    """Whether a 304 is all the viewer needs; other methods have no such conditions.  RFC 9110 §13.2.1."""
+    return request.method in ("GET", "HEAD") and is_not_modified(request.headers, head)
 
 
 def _part(body: bytes | Blob, part: Slice) -> bytes | AsyncIterator[bytes]:
@@ -91,7 +98,7 @@ async def _in_turn(parts: Multipart, body: Blob) -> AsyncIterator[bytes]:
 
 def from_reader(visit: Visit, head: Head, reader: Reader, report: Report) -> Answer:
     """As the bytes come in."""
-    if is_not_modified(visit.request.headers, head):
+    if _has_it(visit.request, head):
         reader.close()
         return _answer(visit, not_modified(head), b"", report)
     if visit.request.method == "HEAD":
@@ -111,7 +118,7 @@ def from_reply(
     status = reply.head.status
     x_cache = XCache.ERROR if status >= 400 else XCache.MISS
     report = Report(x_cache, fetch.forward, reason, fwd_status=status)
-    if was_unconditional and is_not_modified(visit.request.headers, reply.head):
+    if was_unconditional and _has_it(visit.request, reply.head):
         reply.close()
         return _answer(visit, not_modified(reply.head), b"", report)
     if was_unconditional and visit.request.method == "HEAD":
@@ -166,8 +173,7 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
             {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
         ),
     )
-    is_read = request.method in ("GET", "HEAD")
-    if is_read and is_not_modified(request.headers, head):
+    if _has_it(request, head):
         head = not_modified(head)
     if request.method == "HEAD" or head.status == 304:
         found.close()

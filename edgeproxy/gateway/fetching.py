@@ -7,7 +7,7 @@ from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
-from edgeproxy.core.compression import Coding, coding_for, still_coded
+from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import unconditional
@@ -133,15 +133,15 @@ class Fetcher:
         return flight, True
 
     def _fill_behind(self, visit: Visit, fetch: Fetch, part: Reply) -> None:
-        """A viewer that wants a part has it: fetch the whole behind its back, if it is one that can be kept.
+        """A viewer asked for a part: fetch the whole behind its back, if it is one that can be kept.
 
-        Also where the origin does not know of ranges: the next one finds it in the cache.
+        Also where the origin gave the whole at once, as some do whatever the Range.
         """
         head = part.head
         if visit.request.method != "GET" or head.status not in (200, 206):
             return
         is_part = head.status == 206
-        length = complete_length(head.headers.get("content-range")) if is_part else head.length
+        length = complete_length(head.headers.get("content-range")) if is_part else head.length or 0
         if length is None or length > self._cache.max_object_bytes:
             return
         whole = Head(200, head.headers.without({"content-range"}))
@@ -264,9 +264,8 @@ class Fetcher:
             visit.record.compression = coding
         if isinstance(coding, Reason):
             return reply, kept
-        reply = in_coding(reply, coding)
         # The key holds the codings that are accepted: no variants are needed beside it.
-        return reply, replace(kept, head=Head(kept.head.status, reply.head.headers.end_to_end()))
+        return in_coding(reply, coding), replace(kept, head=coded(kept.head, coding))
 
     def _hand_over(self, visit: Visit, flight: Flight, reply: Reply, reason: Reason) -> None:
         """The reply is for the one who asked first; others may start anew at once."""

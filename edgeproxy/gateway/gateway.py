@@ -199,7 +199,7 @@ class Gateway:
                     return await self._straight(visit, fetch)
                 visit.record.trail = landing.trail
                 report = self._report(
-                    XCache.REFRESH_HIT,
+                    _word(stored, XCache.REFRESH_HIT),
                     replace(fetch, reason=landing.reason or fetch.reason),
                     stored,
                     landing.fwd_status,

@@ -129,7 +129,9 @@ def test_what_spoke_of_the_origins_bytes_is_gone() -> None:
 def test_a_304_does_not_undo_it() -> None:
     before = Stored(coded(head(etag='"a"'), Coding.GZIP), 60, 0, 0)
     refreshed = before.head.headers.having(("Vary", "Origin"), ("Repr-Digest", "x"))
-    after = still_coded(before, Stored(Head(200, refreshed), 60, 0, 9))
+    vary, variant = ("accept-encoding", "origin"), ("gzip", None)
+    after = still_coded(before, Stored(Head(200, refreshed), 60, 0, 9, vary, variant))
+    assert (after.vary, after.variant) == (("origin",), (None,)), "as it was stored"
     assert after.head.headers.get("vary") == "Origin, Accept-Encoding"
     assert "repr-digest" not in after.head.headers
     assert after.received_at == 9

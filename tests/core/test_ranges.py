@@ -1,5 +1,6 @@
 """Byte ranges."""
 
+import time
 from email import message_from_bytes
 
 import pytest
@@ -115,6 +116,14 @@ ORDER = "CloudFront, Range GETs"
 )
 def test_several_ranges(value: str, expected: tuple[Slice, ...] | Unsatisfiable | None) -> None:
     assert requested_slices(value, 100) == expected
+
+
+@pytest.mark.parametrize("start", ["", "1", "1-", "-", "-1", "1-2"])
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_a_hostile_range_costs_no_more_than_its_length(start: str, blank: str) -> None:
+    begun = time.perf_counter()
+    assert requested_slices(f"bytes={start}{blank * 32_000}x", 100) is None
+    assert time.perf_counter() - begun < 0.25
 
 
 SPECS = st.tuples(st.integers(0, 60), st.integers(0, 9)).map(

@@ -115,6 +115,20 @@ def test_cors_of_the_origin(override: bool, expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("origin", "expected"),
+    rows(
+        ("one that is listed", OWN, {"vary": "Origin", "access-control-allow-origin": OWN}, GUIDE),
+        ("one that is not", "https://x.example.com", {"vary": "Origin"}, GUIDE),
+    ),
+)
+def test_where_the_policy_counts_the_origin_opens_nothing_beyond_it(
+    origin: str, expected: dict[str, str]
+) -> None:
+    sent = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"}
+    assert answer(ResponseHeadersPolicy(Cors((OWN,), override=True)), sent, origin=origin) == expected
+
+
+@pytest.mark.parametrize(
     ("pattern", "origin", "is_allowed"),
     [
         ("*", "https://a.example", True),

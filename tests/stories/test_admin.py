@@ -70,13 +70,16 @@ async def test_explain_answers_over_http(edge: Gateway) -> None:
 
 
 async def test_explain_tells_of_compression_and_of_an_origin_that_is_left_alone(edge: Gateway) -> None:
-    e = await edge(TEXT.replace("target_origin: site", "target_origin: site, compress: true"))
+    settings = "target_origin: site, compress: true, allowed_methods: [GET, HEAD, OPTIONS]"
+    e = await edge(TEXT.replace("target_origin: site", settings))
 
     async def told(path: str) -> dict[str, str]:
         _, explained = await asked(e.gateway.admin.port, path)
         assert isinstance(explained, dict)
         return dict(explained["steps"])
 
+    options = await told("/explain?url=/a&method=OPTIONS&header=Accept-Encoding:gzip")
+    assert options["compression"] == "no (method-not-cached)"
     before = await told("/explain?url=/a")
     assert before["compression"] == "no (coding-not-accepted)"
     assert before["cache"] == "miss: nothing is stored under this key"

@@ -1,8 +1,10 @@
 """Compression at the edge: once for all who accept it, never into the bucket, never half."""
 
 import asyncio
+import random
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -176,3 +178,50 @@ async def test_an_object_of_the_bucket_is_validated_by_its_own_tag(house: Build)
             CSS,
         )
         assert answer.headers["ETag"].startswith('W/"')
+
+
+async def test_a_304_counts_for_what_is_on_disk_alone(
+    scripted: Starts, edge: Gateway, tmp_path: Path
+) -> None:
+    hexed = random.Random(1).randbytes(100_000).hex().encode()
+
+    async def validates(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") == 'W/"1"':
+            await exchange.send(b'HTTP/1.1 304 X\r\netag: "1"\r\ncache-control: max-age=60\r\n\r\n')
+        else:
+            await exchange.answer(200, hexed, content_type="text/css", etag='"1"', cache_control="max-age=0")
+
+    origin = await scripted(validates)
+    cache = f'cache: {{memory: 32MiB, max_object: 64KiB, disk: {{folder: "{tmp_path}"}}}}'
+    e = await edge(text(origin.url, cache, policy="quick"))
+    for x_cache in ("Miss", "RefreshHit", "Hit"):
+        answer, body = await e.get("/a.css", accept_encoding=BOTH)
+        assert answer.headers["X-Cache"] == f"{x_cache} from cloudfront"
+        assert zlib.decompress(body, wbits=31) == hexed
+        while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_for_one_alone_is_not_kept_with_it(scripted: Starts, edge: Gateway) -> None:
+    """RFC 9111 §5.2.2.7; also for those who wait."""
+    go = asyncio.Event()
+
+    async def personal(exchange: Exchange) -> None:
+        number = len(origin.asked)
+        await go.wait()
+        control = 'max-age=60, private="set-cookie, x-user"'
+        fields = {"set_cookie": f"s={number}", "x_user": str(number), "connection": "x-hop", "x_hop": "1"}
+        await exchange.answer(200, CSS, content_type="text/css", cache_control=control, **fields)
+
+    origin = await scripted(personal)
+    e = await edge(text(origin.url))
+    asking = [asyncio.ensure_future(e.get("/a.css", accept_encoding=BOTH)) for _ in range(3)]
+    while not origin.asked:
+        await asyncio.sleep(0.01)
+    go.set()
+    answers = [await waiting for waiting in asking]
+    answers.append(await e.get("/a.css", accept_encoding=BOTH))
+    assert {(a.headers["Content-Encoding"], brotli.decompress(body)) for a, body in answers} == {("br", CSS)}
+    shown = [(a.headers.get("Set-Cookie"), a.headers.get("X-User")) for a, _ in answers]
+    assert sorted(shown, key=str) == [("s=1", "1"), (None, None), (None, None), (None, None)]
+    assert not any("X-Hop" in answer.headers for answer, _ in answers)

@@ -175,3 +175,24 @@ async def test_who_waits_for_what_is_stale_when_it_comes_asks_too(scripted: Star
     assert [body for _, body in answers] == [b"body"] * 5
     assert len(origin.asked) == 5
     assert not [a for a, _ in answers if "collapsed" in a.headers["Cache-Status"]]
+
+
+async def test_conditions_are_for_reads(scripted: Starts, edge: Gateway) -> None:
+    """RFC 9110 §13.2.1: OPTIONS has no representation to be compared."""
+
+    async def tagged(exchange: Exchange) -> None:
+        await exchange.answer(200, b"body", cache_control="max-age=60", etag='"1"')
+
+    origin = await scripted(tagged)
+    e = await edge(f"""
+origins: {{site: {{type: http, url: "{origin.url}"}}}}
+default_behavior:
+  {{target_origin: site, allowed_methods: [GET, HEAD, OPTIONS], cached_methods: [GET, HEAD, OPTIONS]}}
+""")
+    for x_cache in ("Miss", "Hit"):
+        answer, body = await e.get("/x", "OPTIONS", if_none_match='"1"')
+        assert (answer.status, body, answer.headers["X-Cache"]) == (
+            200,
+            b"body",
+            f"{x_cache} from cloudfront",
+        )

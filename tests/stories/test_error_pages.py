@@ -156,3 +156,24 @@ async def test_the_error_of_an_uncached_behaviour_gets_its_page_too(
         assert body == (PAGE if method == "GET" else b"")
     connections = {id(exchange.writer) for exchange in origin.asked}
     assert (len(origin.asked), len(connections)) == (4, 1), "none is given up for the error's body"
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_the_length_of_a_body_does_not_go_along_without_it(
+    scripted: Starts, edge: Gateway, method: str
+) -> None:
+    """Else the origin would take the next request on the connection for the body."""
+
+    async def reads(exchange: Exchange) -> None:
+        await exchange.reader.readexactly(int(exchange.field("content-length") or 0))
+        await site(exchange)
+
+    origin = await scripted(reads)
+    forbidden = "{error_code: 403, response_page_path: /errors/404.html, response_code: 403}"
+    more = text(origin.url, f"{NOT_FOUND}, {forbidden}").replace(
+        "target_origin: site,", "target_origin: site, origin_request_policy: AllViewer,"
+    )
+    e = await edge(more)
+    async with e.viewer.request(method, e.url + "/x", data=b"GET /other HTTP/1.1\r\n\r\n") as answer:
+        assert (answer.status, await answer.read()) == (404 if method == "POST" else 403, PAGE)
+    assert [x.field("content-length") for x in origin.asked if x.method == "GET"] == [None]

@@ -34,6 +34,23 @@ async def test_an_error_is_remembered_for_a_while(scripted: Starts, edge: Gatewa
     assert second.headers["Cache-Status"] == "edgeproxy; hit; ttl=9"
 
 
+async def test_an_error_that_still_holds_is_an_error(scripted: Starts, edge: Gateway) -> None:
+    async def gone(exchange: Exchange) -> None:
+        if exchange.field("if-none-match") == '"1"':
+            await exchange.send(b"HTTP/1.1 304 X\r\ncache-control: max-age=60\r\n\r\n")
+        else:
+            await exchange.answer(404, b"no", etag='"1"', cache_control="max-age=60", age="600")
+
+    origin = await scripted(gone)
+    e = await edge(
+        text(origin.url, policy="obeys").replace("plain:", "obeys: {default_ttl: 0, min_ttl: 0}, plain:")
+    )
+    for detail in ("stored; ttl=-540", "stored; ttl=59; detail=stale", "hit; ttl=59"):
+        answer, body = await e.get("/x")
+        assert (answer.status, body, answer.headers["X-Cache"]) == (404, b"no", "Error from cloudfront")
+        assert answer.headers["Cache-Status"].endswith(detail)
+
+
 async def test_errors_may_be_left_uncached(scripted: Starts, edge: Gateway) -> None:
     async def missing(exchange: Exchange) -> None:
         await exchange.answer(404, b"no")

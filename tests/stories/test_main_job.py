@@ -283,13 +283,3 @@ async def test_a_part_comes_at_once_and_the_whole_is_fetched_behind_it(house: Bu
     again, body = await h.edge.get("/a.png", range="bytes=6-9")
     assert (again.status, body, again.headers["X-Cache"]) == (206, IMAGE[6:10], "Hit from cloudfront")
     assert len(h.site.asked) == 2, "the part, and one whole for cache and bucket"
-
-
-async def test_an_origin_that_knows_of_no_ranges_is_asked_for_the_whole_once_more(house: Build) -> None:
-    h = await house(serves_image)
-    whole, body = await h.edge.get("/a.png", range="bytes=2-5")
-    assert (whole.status, body, whole.headers["X-Cache"]) == (200, IMAGE, "Miss from cloudfront")
-    assert await h.stored() == {"a.png": len(IMAGE)}
-    again, body = await h.edge.get("/a.png", range="bytes=6-9")
-    assert (again.status, body, again.headers["X-Cache"]) == (206, IMAGE[6:10], "Hit from cloudfront")
-    assert len(h.site.asked) == 2

@@ -1,5 +1,6 @@
 """Several ranges of what is stored."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes
 
@@ -48,6 +49,21 @@ async def test_several_ranges_are_served_in_one_answer(scripted: Starts, edge: G
     assert len(origin.asked) == 1
 
 
+async def test_several_ranges_of_what_is_in_a_coding_give_the_whole(scripted: Starts, edge: Gateway) -> None:
+    """Whoever reads `Content-Encoding` would take the framing for coded bytes.  RFC 9110 §14.2."""
+
+    async def coded(exchange: Exchange) -> None:
+        await exchange.answer(200, BODY, cache_control="max-age=60", content_encoding="br")
+
+    origin = await scripted(coded)
+    e = await edge(text(origin.url))
+    await e.get("/x")
+    whole, body = await e.get("/x", range="bytes=0-9,300-309")
+    assert (whole.status, body) == (200, BODY)
+    part, body = await e.get("/x", range="bytes=0-9")
+    assert (part.status, body, part.headers["Content-Encoding"]) == (206, BODY[:10], "br")
+
+
 async def test_ranges_that_are_one_or_none_or_too_much(scripted: Starts, edge: Gateway) -> None:
     """RFC 9110 §14.2; CloudFront Developer Guide, "Range GETs"."""
     origin = await scripted(plain)
@@ -65,3 +81,16 @@ async def test_ranges_that_are_one_or_none_or_too_much(scripted: Starts, edge: G
     assert (other.status, body) == (200, BODY)
     head, _ = await e.get("/x", "HEAD", range="bytes=0-1,4-5")
     assert (head.status, head.headers["Content-Length"]) == (200, "1024")
+
+
+async def test_an_origin_that_knows_no_ranges_is_asked_once_more(scripted: Starts, edge: Gateway) -> None:
+    """CloudFront Developer Guide, "Range GETs": the whole is cached, later ranges are parts of it."""
+    origin = await scripted(plain)
+    e = await edge(text(origin.url))
+    whole, body = await e.get("/x", range="bytes=0-9")
+    assert (whole.status, body) == (200, BODY)
+    while e.gateway.app.state()["cache"]["in_flight"]:  # type: ignore[index]
+        await asyncio.sleep(0.01)
+    part, body = await e.get("/x", range="bytes=0-9")
+    assert (part.status, body, part.headers["X-Cache"]) == (206, BODY[:10], "Hit from cloudfront")
+    assert [exchange.field("range") for exchange in origin.asked] == ["bytes=0-9", None]

@@ -169,7 +169,37 @@ async def test_explain_knows_what_a_viewer_asks(scripted: Starts, edge: Gateway)
     assert await told("no-cache") == (
         "fresh, but the request wants it newer: to be validated by a conditional request"
     )
+    assert await told("no-cache, no-store") == (
+        "fresh, but the request wants it newer: to be validated by a conditional request;"
+        " what the origin answers is for this request alone"
+    )
     assert len(origin.asked) == 1
+
+
+async def test_explain_knows_who_waits_for_whom(scripted: Starts, edge: Gateway) -> None:
+    go, came = asyncio.Event(), asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        came.set()
+        await go.wait()
+        await numbered(exchange)
+
+    origin = await scripted(slow)
+    e = await edge(text(origin.url))
+    waiting = asyncio.ensure_future(e.get("/x"))
+    await came.wait()
+    joins = "; being fetched right now, this request would join"
+    for method, field, does_join in (
+        ("GET", "Accept: */*", True),
+        ("GET", "Range: bytes=0-1", False),
+        ("HEAD", "Accept: */*", False),
+        ("GET", "Cache-Control: no-cache", False),
+        ("GET", "Cache-Control: no-store", False),
+    ):
+        explained = await e.gateway.app.explain(asked_request("/x", method, [field]))
+        assert explained.fields()["cache"].endswith(joins) is does_join, field
+    go.set()
+    await waiting
 
 
 async def test_stale_stands_in_for_no_answer_for_those_who_take_it(scripted: Starts, edge: Gateway) -> None:
