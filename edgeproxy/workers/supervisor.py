@@ -22,6 +22,7 @@ from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
 from edgeproxy.workers.merging import merged
+from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
 
 _PATIENCE_S = 15.0
@@ -213,14 +214,6 @@ class Supervisor:
 def _end_of(process: SpawnProcess) -> str:
     code = process.exitcode or 0
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-
-
-def share(config: Config) -> Config:
-    """The configuration of each worker: the memory is for all of them together."""
-    cache = config.cache
-    memory = cache.memory // config.server.workers
-    part = cache.model_copy(update={"memory": memory, "max_object": min(cache.max_object, memory)})
-    return config.model_copy(update={"cache": part})
 
 
 async def supervise(config: Config, say: Callable[[str], None]) -> int:

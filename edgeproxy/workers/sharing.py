@@ -1,0 +1,37 @@
+"""What each of several workers gets of what the configuration allows to all of them together."""
+
+from edgeproxy.config.schema import Config
+
+
+def share(config: Config) -> Config:
+    """The configuration of one worker: its part of memory, of connections, of the backfill's work.
+
+    At least one of everything that is counted, so that with more workers than connections there are
+    more of those than was asked for.
+    """
+    workers = config.server.workers
+    memory = config.cache.memory // workers
+
+    def part(number: int) -> int:
+        return max(1, number // workers)
+
+    return config.model_copy(
+        update={
+            "server": config.server.model_copy(
+                update={"max_connections": part(config.server.max_connections)}
+            ),
+            "cache": config.cache.model_copy(
+                update={"memory": memory, "max_object": min(config.cache.max_object, memory)}
+            ),
+            "origins": {
+                name: origin.model_copy(update={"max_connections": part(origin.max_connections)})
+                for name, origin in config.origins.items()
+            },
+            "backfill": config.backfill.model_copy(
+                update={
+                    "concurrency": part(config.backfill.concurrency),
+                    "queue_size": part(config.backfill.queue_size),
+                }
+            ),
+        }
+    )

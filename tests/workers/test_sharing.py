@@ -1,0 +1,28 @@
+"""Each worker gets its part."""
+
+from edgeproxy.config import parse
+from edgeproxy.workers.sharing import share
+
+TEXT = """
+server: {workers: 4, max_connections: 1000}
+cache: {memory: 64MiB, max_object: 32MiB}
+origins: {site: {type: http, url: "http://127.0.0.1:9", max_connections: 3}}
+default_behavior: {target_origin: site}
+backfill: {concurrency: 8, queue_size: 100}
+"""
+
+
+def test_a_quarter_of_everything_and_one_at_least() -> None:
+    whole = parse(TEXT, {})
+    part = share(whole)
+    assert (part.cache.memory, part.cache.max_object) == (16 * 2**20, 16 * 2**20)
+    assert (part.server.max_connections, part.origins["site"].max_connections) == (250, 1)
+    assert (part.backfill.concurrency, part.backfill.queue_size) == (2, 25)
+    assert whole == parse(TEXT, {})
+
+
+def test_the_rest_is_the_same_for_all() -> None:
+    part, whole = share(parse(TEXT, {})), parse(TEXT, {})
+    assert part.default_behavior == whole.default_behavior
+    assert part.server.listen == whole.server.listen
+    assert part.cache.disk == whole.cache.disk
