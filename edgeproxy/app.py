@@ -20,8 +20,9 @@ from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock, SystemClock
-from edgeproxy.config.schema import Config, Credentials, HttpOrigin
-from edgeproxy.config.schema import S3Origin as S3Section
+from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explainer, Explanation, Target

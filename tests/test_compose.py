@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from edgeproxy.config import load
-from edgeproxy.config.schema import S3Origin
+from edgeproxy.config.origins import S3Origin
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,7 +10,8 @@ from pydantic_core import PydanticUndefined
 from edgeproxy.config.effective import as_yaml
 from edgeproxy.config.kinds import Kind
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
-from edgeproxy.config.schema import AllExcept, Config, Whitelist
+from edgeproxy.config.policies import AllExcept, Whitelist
+from edgeproxy.config.schema import Config
 from edgeproxy.config.section import Section
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.freshness import TtlPolicy

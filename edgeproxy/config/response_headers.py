@@ -1,16 +1,16 @@
 """The shape of `response_headers_policies`."""
 
 import re
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 
-from edgeproxy.config.kinds import Decimal, Flag, HeaderName, Text, Whole
+from edgeproxy.config.fields import Bool
+from edgeproxy.config.kinds import Decimal, HeaderName, Text, Whole
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, refused
 from edgeproxy.core.response_headers import Cors, Field, ResponseHeadersPolicy
 
-Bool: TypeAlias = Annotated[bool, Flag()]
 _SECONDS = Whole(0, 2**31 - 1)
 _METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE")
 

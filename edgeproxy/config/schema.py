@@ -5,61 +5,44 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     SecretStr,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from edgeproxy.config.fields import Bool, Bytes, Name, Seconds, SecondsAboveZero, VisibleText
 from edgeproxy.config.kinds import (
-    BaseUrl,
-    CustomHeaderName,
-    Decimal,
-    Flag,
-    HeaderName,
     Network,
     OneOf,
     PathText,
-    Private,
     Secret,
     Text,
     Whole,
     is_object_name,
     is_page,
-    is_path_prefix,
     is_pattern,
 )
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
+from edgeproxy.config.origins import Credentials, HttpOrigin, Origin, OriginGroup, S3Origin
+from edgeproxy.config.policies import AllExcept, CachePolicySection, OriginRequestPolicySection, Whitelist
 from edgeproxy.config.response_headers import ResponseHeadersPolicySection
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
-from edgeproxy.config.units import Address, Duration, Listen, Size, duration_text, size_text
+from edgeproxy.config.units import Address, Listen, Size, size_text
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.erring import ErrorPolicy
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.forwarding import OriginRequestPolicy
-from edgeproxy.core.freshness import TtlPolicy
-from edgeproxy.core.key import KeyPolicy, Pick, Selection
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.response_headers import ResponseHeadersPolicy
-from edgeproxy.core.selection import FAILOVER_STATUSES
-from edgeproxy.core.storing import CachePolicy
 
 # CloudFront Developer Guide, "Create a custom error page for specific HTTP status codes".
 ERROR_CODES = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 
-Bool: TypeAlias = Annotated[bool, Flag()]
-Bytes: TypeAlias = Annotated[int, Size()]
-Seconds: TypeAlias = Annotated[float, Duration()]
-SecondsAboveZero: TypeAlias = Annotated[float, Duration(above_zero=True)]
 Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
 CachedMethod: TypeAlias = Literal["GET", "HEAD", "OPTIONS"]
-Name: TypeAlias = Annotated[
-    str, Text(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", 'a name of letters, digits, "_", "-" and "."', "name")
-]
 PathPattern: TypeAlias = Annotated[
     str,
     PathText(
@@ -68,16 +51,9 @@ PathPattern: TypeAlias = Annotated[
         "path pattern",
     ),
 ]
-# VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
-_HEADER_VALUE = Private(
-    r"(?:[!-~](?:[!-~ \t]{0,1781}[!-~])?)?",
-    "at most 1783 ASCII characters without blanks around them",
-    "text",
-)
 _HOST_NAME = Text(
     r"[A-Za-z0-9_.\-]{1,253}|\[[0-9A-Fa-f:.]+\]", "a host name such as www.example.com", "host name"
 )
-VisibleText = Text("[!-~]+", "visible ASCII characters without blanks", "text")
 
 
 def _each_code_once(values: object) -> object:
@@ -195,170 +171,6 @@ class Log(Section):
     """Whether requests are logged at all."""
 
 
-class Credentials(Section):
-    """Keys for signing requests to S3."""
-
-    access_key_id: Annotated[str, VisibleText]
-    """Access key id."""
-    secret_access_key: Annotated[SecretStr, Secret(VisibleText)]
-    """Secret access key."""
-    session_token: Annotated[SecretStr, Secret(VisibleText)] | None = None
-    """Session token, for temporary keys."""
-
-
-def _shape_of_credentials(value: object) -> str | None:
-    return (
-        "<word>"
-        if value in ("default", "anonymous")
-        else "<keys>"
-        if isinstance(value, dict | Credentials)
-        else None
-    )
-
-
-class OriginBase(Section):
-    """What all origins have."""
-
-    origin_path: Annotated[
-        str,
-        PathText(is_path_prefix, 'a path such as /production, with "/" in front and none at the end', "path"),
-    ] = ""
-    """Put in front of every request path, such as `/production`."""
-    connection_attempts: Annotated[int, Whole(1, 3)] = 3
-    """How often connecting is tried; also how often a GET or HEAD that got no answer in time is sent."""
-    connection_timeout: SecondsAboveZero = 10.0
-    """How long one attempt to connect may take."""
-    read_timeout: SecondsAboveZero = 30.0
-    """How long the origin may be silent, before the first byte and between two packets."""
-    max_connections: Annotated[int, Whole(1, 100_000)] = 512
-    """Connections that may be open to this origin at once."""
-    keepalive_timeout: Seconds = 5.0
-    """How long an idle connection is kept."""
-    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, _HEADER_VALUE]] = Field(
-        default={}, repr=False
-    )
-    """Fields that are set on every request to this origin, over the viewer's. Values count as secrets."""
-
-    @field_validator("custom_headers")
-    @classmethod
-    def _stand_once(cls, values: dict[str, str]) -> dict[str, str]:
-        spellings: dict[str, str] = {}
-        for name in values:
-            other = spellings.setdefault(name.lower(), name)
-            if other != name:
-                raise ValueError(f"one of {other} and {name}, which are the same header")
-        return values
-
-
-class S3Origin(OriginBase):
-    """A bucket on AWS S3, MinIO or any compatible server."""
-
-    type: Literal["s3"]
-    """Which sort of origin it is."""
-    bucket: Annotated[
-        str,
-        Text(
-            r"[A-Za-z0-9][A-Za-z0-9._\-]{1,61}[A-Za-z0-9]",
-            'the name of a bucket: 3 to 63 letters, digits, "-", "_" and "."',
-            "bucket name",
-        ),
-    ]
-    """Name of the bucket."""
-    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
-    """Region, also for the signature."""
-    endpoint: Annotated[str, BaseUrl()] | None = None
-    """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    """Bucket in the path or in the host name; `auto`: in the host name on AWS, else in the path."""
-    credentials: Annotated[
-        Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
-        Discriminator(
-            _shape_of_credentials,
-            custom_error_type="shape",
-            custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
-        ),
-    ] = "default"
-    """Keys; or `default`, which asks the AWS provider chain (environment, profile, role); or `anonymous`,
-    which does not sign."""
-
-
-class HttpOrigin(OriginBase):
-    """Any HTTP server: the full origin, an API."""
-
-    type: Literal["http"]
-    """Which sort of origin it is."""
-    url: Annotated[str, BaseUrl()]
-    """Scheme, host and port, such as `https://www.example.com`."""
-    tls_verify: Bool = True
-    """Whether the certificate has to be valid."""
-
-
-def _type_of_origin(value: object) -> str | None:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"<{kind}>" if kind in ("s3", "http") else None
-
-
-Origin: TypeAlias = Annotated[
-    Annotated[S3Origin, Tag("<s3>")] | Annotated[HttpOrigin, Tag("<http>")],
-    Discriminator(_type_of_origin, custom_error_type="type_of_origin", custom_error_message="s3 or http"),
-]
-
-
-def _pair(values: object) -> object:
-    if isinstance(values, list) and len(values) != 2:
-        raise ValueError("two origins, the primary first")
-    return values
-
-
-class OriginGroup(Section):
-    """A primary origin and the one that is asked when it fails."""
-
-    members: Annotated[tuple[Name, Name], BeforeValidator(_pair)]
-    """Primary and secondary, by their names in `origins`."""
-    failover_on: Annotated[frozenset[Annotated[int, OneOf(FAILOVER_STATUSES)]], Field(min_length=1), EachOnce]
-    """Statuses of the primary after which the secondary is asked; 503 stands also for a failed connection,
-    504 for a timeout, 502 for an unusable answer or refused credentials."""
-
-
-class Whitelist(Section):
-    """These names and no others."""
-
-    whitelist: Annotated[tuple[Annotated[str, VisibleText], ...], Field(min_length=1), EachOnce]
-    """Names that count."""
-
-
-class AllExcept(Section):
-    """All names but these."""
-
-    all_except: Annotated[tuple[Annotated[str, VisibleText], ...], Field(min_length=1), EachOnce]
-    """Names that do not count."""
-
-
-def _shape_of_choice(value: object) -> str | None:
-    match value:
-        case "none" | "all":
-            return "<word>"
-        case Whitelist():
-            return "<whitelist>"
-        case AllExcept():
-            return "<all_except>"
-        case dict() if len(value) == 1:
-            return next((f"<{name}>" for name in ("whitelist", "all_except") if name in value), None)
-        case _:
-            return None
-
-
-Choice: TypeAlias = Annotated[
-    Annotated[Literal["none", "all"], Tag("<word>")]
-    | Annotated[Whitelist, Tag("<whitelist>")]
-    | Annotated[AllExcept, Tag("<all_except>")],
-    Discriminator(
-        _shape_of_choice,
-        custom_error_type="shape",
-        custom_error_message="none, all, {whitelist: [...]} or {all_except: [...]}",
-    ),
-]
-
 SHAPES: dict[str, type[Section] | None] = {
     "<s3>": S3Origin,
     "<http>": HttpOrigin,
@@ -368,100 +180,6 @@ SHAPES: dict[str, type[Section] | None] = {
     "<word>": None,
 }
 """What a setting that may have several shapes turned out to be, as pydantic puts it into a place."""
-
-
-def _selection(choice: Choice, *, lower: bool = False) -> Selection:
-    match choice:
-        case Whitelist(whitelist=names):
-            pick = Pick.ONLY
-        case AllExcept(all_except=names):
-            pick = Pick.EXCEPT
-        case _:
-            return Selection(Pick(choice))
-    return Selection(pick, frozenset(name.lower() if lower else name for name in names))
-
-
-class CachePolicySection(Section):
-    """How long answers are cached, and under which key."""
-
-    min_ttl: Seconds = 0.0
-    """Least time an answer is kept, even where the origin forbids it."""
-    default_ttl: Seconds = 86_400.0
-    """Time for answers in which the origin says nothing; where not given, kept between the other two."""
-    max_ttl: Seconds = 31_536_000.0
-    """Longest time, whatever the origin says; where not given, at least the other two."""
-    query: Choice = "none"
-    """Query parameters that make a different object."""
-    headers: Annotated[tuple[Annotated[str, HeaderName()], ...], EachOnceInAnyCase] = ()
-    """Request fields that make a different object."""
-    cookies: Choice = "none"
-    """Cookies that make a different object."""
-    gzip: Bool = False
-    """Whether gzip answers are kept apart for viewers that accept them."""
-    brotli: Bool = False
-    """Whether brotli answers are kept apart for viewers that accept them."""
-    targeted_cache_control: Bool = False
-    """Whether `CDN-Cache-Control` (RFC 9213) stands for `Cache-Control` and `Expires`; CloudFront: no."""
-    heuristic_freshness: Annotated[float, Decimal(0, 1, digits=9, such_as="0.1")] = 0.0
-    """Part of the time since `Last-Modified` for which answers are kept in which the origin says nothing,
-    such as 0.1 (RFC 9111 §4.2.2). Goes with a `default_ttl` of 0, which then need not be given."""
-    honor_request_directives: Bool = False
-    """Whether a viewer's own `Cache-Control` and `Pragma` count (RFC 9111 §5.2.1); CloudFront: no."""
-
-    @model_validator(mode="after")
-    def _are_in_order(self) -> Self:
-        """CloudFront refuses TTLs in another order; one that is not given makes room for the others."""
-        given = self.model_fields_set
-        if self.heuristic_freshness:
-            if self.min_ttl or ("default_ttl" in given and self.default_ttl):
-                raise refused("heuristic_freshness", "0 where min_ttl or default_ttl is above 0s")
-            object.__setattr__(self, "default_ttl", 0.0)
-            given = given | {"default_ttl"}
-        default_s = self.default_ttl if "default_ttl" in given else max(self.default_ttl, self.min_ttl)
-        if "max_ttl" not in given:
-            object.__setattr__(self, "max_ttl", max(self.max_ttl, self.min_ttl, default_s))
-        if "default_ttl" not in given:
-            object.__setattr__(self, "default_ttl", min(default_s, self.max_ttl))
-        for lower, upper in (("min_ttl", "max_ttl"), ("min_ttl", "default_ttl"), ("default_ttl", "max_ttl")):
-            if getattr(self, upper) < getattr(self, lower):
-                raise refused(upper, f"at least {lower}, which is {duration_text(getattr(self, lower))}")
-        return self
-
-    def value(self, name: str) -> CachePolicy:
-        """The policy as the rules take it."""
-        names = frozenset(header.lower() for header in self.headers)
-        key = KeyPolicy(
-            query=_selection(self.query),
-            headers=Selection(Pick.ONLY, names) if names else Selection(),
-            cookies=_selection(self.cookies),
-            gzip=self.gzip,
-            brotli=self.brotli,
-        )
-        ttl = TtlPolicy(
-            self.min_ttl,
-            self.default_ttl,
-            self.max_ttl,
-            self.targeted_cache_control,
-            self.heuristic_freshness,
-        )
-        return CachePolicy(ttl, key, name, heeds_viewers=self.honor_request_directives)
-
-
-class OriginRequestPolicySection(Section):
-    """What origins get of a request beyond the cache key."""
-
-    headers: Choice = "none"
-    """Request fields."""
-    cookies: Choice = "none"
-    """Cookies."""
-    query: Choice = "none"
-    """Query parameters."""
-
-    def value(self, name: str) -> OriginRequestPolicy:
-        """The policy as the rules take it."""
-        return OriginRequestPolicy(
-            _selection(self.headers, lower=True), _selection(self.cookies), _selection(self.query), name
-        )
 
 
 def _cached_by_default(settings: dict[str, Any]) -> tuple[CachedMethod, ...]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from edgeproxy.app import Observers
 from edgeproxy.config import Config, parse
-from edgeproxy.config.schema import Credentials, S3Origin
+from edgeproxy.config.origins import Credentials, S3Origin
 from edgeproxy.config.units import Address
 from edgeproxy.lab.bucket import LabBucket, make_bucket, running_bucket
 from edgeproxy.lab.console import LabConsole

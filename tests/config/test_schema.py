@@ -1,14 +1,9 @@
 """Defaults, what follows from what, and the values that the rules of `core` are given."""
 
 from edgeproxy.config import Config, parse
-from edgeproxy.config.schema import (
-    BehaviorSection,
-    CachePolicySection,
-    Credentials,
-    HttpOrigin,
-    S3Origin,
-    Whitelist,
-)
+from edgeproxy.config.origins import Credentials, HttpOrigin, S3Origin
+from edgeproxy.config.policies import CachePolicySection, Whitelist
+from edgeproxy.config.schema import BehaviorSection
 from edgeproxy.config.units import Address
 from edgeproxy.core.behavior import behavior_for
 from edgeproxy.core.forwarding import OriginRequestPolicy
