@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
@@ -26,6 +26,8 @@ from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
 from edgeproxy.store.folder import DiskError
 from edgeproxy.store.tiers import Found, Tiers
+
+Fields: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Fetcher:
@@ -50,14 +52,18 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._failures = Failures(cache.memory.max_bytes // 64)
 
-    async def straight(self, visit: Visit) -> Reply:
-        """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
+    async def straight(self, visit: Visit, conditions: Fields = ()) -> Reply:
+        """The answer for this viewer alone; nothing is stored.  Raises `OriginError`.
+
+        With `conditions` the whole is asked for on these, instead of what the viewer asks for.
+        """
         target = visit.behavior.target
+        sent = _on(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
-        reply = await self._targets[target].fetch(visit.sent)
-        if visit.request.method == "HEAD":
+        reply = await self._targets[target].fetch(sent)
+        if sent.method == "HEAD":
             self._learn(visit, reply.head, requested_at)
-        visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
+        visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
         await self._forget_written(visit, reply.head)
         return reply
 
@@ -158,9 +164,7 @@ class Fetcher:
 
     async def _fly(self, visit: Visit, flight: Flight, entry: Found | None) -> None:
         """Ask, and see to it that all who wait hear how it went."""
-        sent = unconditional(visit.sent)
-        if flight.fetch.conditions:
-            sent = replace(sent, headers=sent.headers.having(*flight.fetch.conditions))
+        sent = _on(visit.sent, flight.fetch.conditions)
         requested_at = self._clock.now()
         try:
             reply = await self._asked(visit, sent, entry)
@@ -271,3 +275,9 @@ class Fetcher:
         """The reply is for the one who asked first; others may start anew at once."""
         self._flights.withdraw(visit.key, flight)
         flight.land(Unshared(reply, reason))
+
+
+def _on(sent: Request, conditions: Fields) -> Request:
+    """The request for the whole on these conditions alone."""
+    whole = unconditional(sent)
+    return replace(whole, headers=whole.headers.having(*conditions))
