@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
 from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
-from edgeproxy.core.forwarding import unconditional
+from edgeproxy.core.forwarding import to_be_shared
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
@@ -26,8 +26,6 @@ from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
 from edgeproxy.store.folder import DiskError
 from edgeproxy.store.tiers import Found, Tiers
-
-Fields: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Fetcher:
@@ -52,13 +50,13 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._failures = Failures(cache.memory.max_bytes // 64)
 
-    async def straight(self, visit: Visit, conditions: Fields = ()) -> Reply:
+    async def straight(self, visit: Visit, conditions: tuple[tuple[str, str], ...] = ()) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`.
 
         With `conditions` the whole is asked for on these, instead of what the viewer asks for.
         """
         target = visit.behavior.target
-        sent = _on(visit.sent, conditions) if conditions else visit.sent
+        sent = to_be_shared(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
         reply = await self._targets[target].fetch(sent)
         if sent.method == "HEAD":
@@ -164,7 +162,7 @@ class Fetcher:
 
     async def _fly(self, visit: Visit, flight: Flight, entry: Found | None) -> None:
         """Ask, and see to it that all who wait hear how it went."""
-        sent = _on(visit.sent, flight.fetch.conditions)
+        sent = to_be_shared(visit.sent, flight.fetch.conditions)
         requested_at = self._clock.now()
         try:
             reply = await self._asked(visit, sent, entry)
@@ -192,7 +190,7 @@ class Fetcher:
         reply = await target.fetch(sent)
         if reply.head.status == 304 and entry is not None and not is_about(entry.stored.head, reply.head):
             reply.close()
-            reply = await target.fetch(unconditional(visit.sent))
+            reply = await target.fetch(to_be_shared(visit.sent))
         return reply
 
     async def _receive(
@@ -275,9 +273,3 @@ class Fetcher:
         """The reply is for the one who asked first; others may start anew at once."""
         self._flights.withdraw(visit.key, flight)
         flight.land(Unshared(reply, reason))
-
-
-def _on(sent: Request, conditions: Fields) -> Request:
-    """The request for the whole on these conditions alone."""
-    whole = unconditional(sent)
-    return replace(whole, headers=whole.headers.having(*conditions))
