@@ -9,6 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
+from edgeproxy.core.directives import arguments
 from edgeproxy.core.key import (
     KeyPolicy,
     Pick,
@@ -155,6 +156,17 @@ def unconditional(request: Request) -> Request:
     """
     method = "GET" if request.method == "HEAD" else request.method
     return replace(request, method=method, headers=request.headers.without(CONDITIONAL | {"range"}))
+
+
+def to_be_shared(sent: Request, conditions: tuple[tuple[str, str], ...] = ()) -> Request:
+    """The request for the whole, on `conditions` alone, whose answer others may get too.
+
+    An origin that is a cache itself must not refuse to all what one viewer wants from caches alone.
+    """
+    whole = unconditional(sent)
+    if "only-if-cached" in arguments(sent.headers.get("cache-control") or ""):
+        whole = replace(whole, headers=whole.headers.without({"cache-control"}))
+    return replace(whole, headers=whole.headers.having(*conditions))
 
 
 def is_for_everybody(sent: Request) -> bool:

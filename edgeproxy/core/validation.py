@@ -6,6 +6,7 @@ RFC 9110 §13, RFC 9111 §4.3.
 import re
 
 from edgeproxy.core.freshness import http_date
+from edgeproxy.core.key import vary_names
 from edgeproxy.core.message import Head, Headers
 
 CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
@@ -104,6 +105,9 @@ def is_range_current(request: Headers, head: Head) -> bool:
     # A weak tag never matches; a date must be the very Last-Modified, and a strong one: what was made
     # in the second in which it changed may have changed again.  RFC 9110 §8.8.2.2.
     if value != head.headers.get("last-modified"):
+        return False
+    if "content-encoding" in head.headers and "accept-encoding" in vary_names(head.headers):
+        # The same date stands on the same thing in another coding, which the first part may be of.
         return False
     modified, made = http_date(value), http_date(head.headers.get("date") or "")
     return modified is not None and made is not None and modified < made

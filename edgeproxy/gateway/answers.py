@@ -20,6 +20,9 @@ from edgeproxy.store.blob import Blob
 from edgeproxy.store.spool import Reader
 from edgeproxy.store.tiers import Found
 
+# Digests of all that is sent, not of the representation.  RFC 9530 §2, RFC 1864 §2.
+_OF_THE_CONTENT = frozenset({"content-digest", "content-md5"})
+
 
 def _nothing() -> None:
     pass
@@ -50,6 +53,7 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
         asked = requested_slices(headers.get("range"), len(body))
     if isinstance(asked, tuple) and len(asked) > 1 and "content-encoding" in head.headers:
         asked = None  # the framing between the parts would have to be in the coding too
+    partial = head.headers if asked is None else head.headers.without(_OF_THE_CONTENT)
     match asked:
         case None:
             whole = _part(body, Slice(0, len(body) - 1, len(body)))
@@ -57,15 +61,15 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
             # Nothing is in no coding.
-            headers = head.headers.without({"content-encoding"}).having(*fields)
+            headers = partial.without({"content-encoding"}).having(*fields)
             return _answer(visit, Head(416, headers), b"", report)
         case (part,):
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
-            return _answer(visit, Head(206, head.headers.having(*fields)), _part(body, part), report)
+            return _answer(visit, Head(206, partial.having(*fields)), _part(body, part), report)
         case _:
             parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
             fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
-            return _answer(visit, Head(206, head.headers.having(*fields)), _joined(parts, body), report)
+            return _answer(visit, Head(206, partial.having(*fields)), _joined(parts, body), report)
 
 
 def _has_it(request: Request, head: Head) -> bool:

@@ -10,7 +10,7 @@ from edgeproxy.clock import Clock
 from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
-from edgeproxy.core.forwarding import unconditional
+from edgeproxy.core.forwarding import to_be_shared
 from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
@@ -50,14 +50,18 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._failures = Failures(cache.memory.max_bytes // 64)
 
-    async def straight(self, visit: Visit) -> Reply:
-        """The answer for this viewer alone; nothing is stored.  Raises `OriginError`."""
+    async def straight(self, visit: Visit, conditions: tuple[tuple[str, str], ...] = ()) -> Reply:
+        """The answer for this viewer alone; nothing is stored.  Raises `OriginError`.
+
+        With `conditions` the whole is asked for on these, instead of what the viewer asks for.
+        """
         target = visit.behavior.target
+        sent = to_be_shared(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
-        reply = await self._targets[target].fetch(visit.sent)
-        if visit.request.method == "HEAD":
+        reply = await self._targets[target].fetch(sent)
+        if sent.method == "HEAD":
             self._learn(visit, reply.head, requested_at)
-        visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
+        visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
         await self._forget_written(visit, reply.head)
         return reply
 
@@ -158,9 +162,7 @@ class Fetcher:
 
     async def _fly(self, visit: Visit, flight: Flight, entry: Found | None) -> None:
         """Ask, and see to it that all who wait hear how it went."""
-        sent = unconditional(visit.sent)
-        if flight.fetch.conditions:
-            sent = replace(sent, headers=sent.headers.having(*flight.fetch.conditions))
+        sent = to_be_shared(visit.sent, flight.fetch.conditions)
         requested_at = self._clock.now()
         try:
             reply = await self._asked(visit, sent, entry)
@@ -188,7 +190,7 @@ class Fetcher:
         reply = await target.fetch(sent)
         if reply.head.status == 304 and entry is not None and not is_about(entry.stored.head, reply.head):
             reply.close()
-            reply = await target.fetch(unconditional(visit.sent))
+            reply = await target.fetch(to_be_shared(visit.sent))
         return reply
 
     async def _receive(

@@ -10,6 +10,7 @@ from typing import assert_never
 from edgeproxy.clock import Clock
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.behavior import Behavior
+from edgeproxy.core.compression import still_coded
 from edgeproxy.core.decision import Fail, Fetch, Lookup, Serve, excused, on_lookup
 from edgeproxy.core.error_pages import ErrorPage, page_for, page_request
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
@@ -19,6 +20,7 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored, unvalidated
+from edgeproxy.core.validation import freshened, is_about, validators
 from edgeproxy.gateway.answers import (
     Answer,
     from_entry,
@@ -197,6 +199,8 @@ class Gateway:
                 stored = landing.entry.stored
                 if not is_leader and not (landing.is_kept and self._suits(stored, visit)):
                     return await self._straight(visit, fetch)
+                if not is_leader and landing.reason is None and not stored.was_fresh:
+                    return await self._validated(visit, fetch, landing.entry)
                 visit.record.trail = landing.trail
                 report = self._report(
                     _word(stored, XCache.REFRESH_HIT),
@@ -217,6 +221,27 @@ class Gateway:
                 raise landing.error
             case _:
                 assert_never(landing)
+
+    async def _validated(self, visit: Visit, fetch: Fetch, entry: Found) -> Answer:
+        """From `entry`, if the origin says to this viewer too that it still holds; nothing is stored."""
+        reply = await self._fetcher.straight(visit, validators(entry.stored.head))
+        if reply.head.status != 304:
+            return from_reply(visit, reply, fetch, fetch.reason, was_unconditional=True)
+        reply.close()
+        if not is_about(entry.stored.head, reply.head):
+            return await self._straight(visit, fetch)
+        visit.record.trail = reply.trail
+        stored = replace(entry.stored, head=freshened(entry.stored.head, reply.head))
+        report = self._report(
+            _word(stored, XCache.REFRESH_HIT),
+            fetch,
+            stored,
+            reply.head.status,
+            is_leader=True,
+            age_s=stored.age(self._clock.now()),
+            is_stored=False,
+        )
+        return from_entry(visit, replace(entry, stored=still_coded(entry.stored, stored)), report)
 
     def _instead(self, visit: Visit, fetch: Fetch, entry: Found | None, landing: Landing) -> Answer | None:
         """What is stored, for a viewer that takes it in place of a failure though others do not."""

@@ -13,6 +13,7 @@ from edgeproxy.core.forwarding import (
     is_for_everybody,
     is_loop,
     is_trusted,
+    to_be_shared,
     unconditional,
     without_claims,
 )
@@ -472,3 +473,17 @@ def test_unconditional_asks_for_the_whole() -> None:
     ]
     request = Request("GET", "/a", "q", Headers(pairs), "h", "https", "v")
     assert unconditional(request) == Request("GET", "/a", "q", Headers([("X", "-")]), "h", "https", "v")
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    rows(
+        ("what is for origins too", "no-cache", "no-cache", "RFC 9111 §5.2.1.4"),
+        ("what is for caches alone", "max-stale=9, Only-If-Cached", None, "RFC 9111 §5.2.1.7"),
+    ),
+)
+def test_what_is_shared_is_asked_for_in_nobodys_name(control: str, expected: str | None) -> None:
+    request = Request("HEAD", "/a", headers=Headers([("Cache-Control", control), ("Range", "bytes=0-1")]))
+    shared = to_be_shared(request, (("If-None-Match", '"a"'),))
+    assert (shared.method, shared.headers.get("cache-control")) == ("GET", expected)
+    assert (shared.headers.get("range"), shared.headers.get("if-none-match")) == (None, '"a"')

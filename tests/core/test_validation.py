@@ -313,6 +313,13 @@ def test_only_a_200_can_be_not_modified(status: int) -> None:
             False,
             "RFC 9110 §5.6.7",
         ),
+        (
+            "a date of one coding among others",
+            {"if_range": MODIFIED},
+            TAGGED | {"date": AFTER, "content_encoding": "br", "vary": "Accept-Encoding"},
+            False,
+            "RFC 9110 §8.8.2.2",
+        ),
         ("a later date", {"if_range": AFTER}, TAGGED, False, "RFC 9110 §13.1.5"),
         ("an earlier date", {"if_range": BEFORE}, TAGGED, False, "RFC 9110 §13.1.5"),
         ("a date where there is none", {"if_range": MODIFIED}, {"etag": '"a"'}, False, "RFC 9110 §13.1.5"),

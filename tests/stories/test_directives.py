@@ -196,3 +196,44 @@ default_behavior:
             b"body",
             f"{x_cache} from cloudfront",
         )
+
+
+async def test_who_waits_for_a_validation_has_its_own_where_the_answer_is_not_to_be_used_again(
+    scripted: Starts, edge: Gateway
+) -> None:
+    """RFC 9111 §5.2.2.4; CloudFront sends each of those who wait to the origin."""
+    go, came = asyncio.Event(), asyncio.Event()
+
+    async def tagged(exchange: Exchange) -> None:
+        mine = f'"{exchange.field("authorization")}"'
+        if exchange.field("if-none-match") is not None:
+            came.set()
+            await go.wait()
+        if exchange.field("if-none-match") == mine:
+            await exchange.send(b"HTTP/1.1 304 X\r\ncache-control: public, no-cache\r\nx-new: 1\r\n\r\n")
+        else:
+            await exchange.answer(200, mine.encode(), etag=mine, cache_control="public, no-cache")
+
+    origin = await scripted(tagged)
+    e = await edge(f"""
+origins: {{site: {{type: http, url: "{origin.url}"}}}}
+cache_policies: {{plain: {{min_ttl: 0}}}}
+default_behavior: {{target_origin: site, cache_policy: plain, origin_request_policy: AllViewer}}
+""")
+    await e.get("/x", authorization="a")
+    leader = asyncio.ensure_future(e.get("/x", authorization="a"))
+    await came.wait()
+    waiting = [asyncio.ensure_future(e.get("/x", authorization=name)) for name in "aba"]
+    while e.gateway.listener.active < 4:
+        await asyncio.sleep(0.01)
+    go.set()
+    answers = [await leader, *[await one for one in waiting]]
+    assert [body for _, body in answers] == [b'"a"', b'"a"', b'"b"', b'"a"']
+    assert [answer.headers["X-Cache"].split()[0] for answer, _ in answers] == [
+        "RefreshHit",
+        "RefreshHit",
+        "Miss",
+        "RefreshHit",
+    ]
+    assert answers[1][0].headers["X-New"] == "1"
+    assert len(origin.asked) == 5

@@ -300,3 +300,16 @@ async def test_those_who_come_at_once_share_the_failure(scripted: Starts, edge: 
     answers = await asyncio.gather(*(e.get("/x") for _ in range(10)))
     assert {answer.status for answer, _ in answers} == {502}
     assert len(origin.asked) == 1
+
+
+async def test_a_wish_for_caches_alone_is_no_error_for_all(scripted: Starts, edge: Gateway) -> None:
+    """The origin is a cache that heeds `only-if-cached`, and has nothing."""
+
+    async def cache(exchange: Exchange) -> None:
+        await exchange.answer(504 if exchange.field("cache-control") == "only-if-cached" else 200, b"body")
+
+    origin = await scripted(cache)
+    e = await edge(text(origin.url))
+    for fields in ({"cache_control": "only-if-cached"}, {}):
+        answer, _ = await e.get("/x", **fields)
+        assert answer.status == 200

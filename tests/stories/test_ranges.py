@@ -13,7 +13,8 @@ BODY = bytes(range(256)) * 4
 
 
 async def plain(exchange: Exchange) -> None:
-    await exchange.answer(200, BODY, cache_control="max-age=60", content_type="image/png", etag='"1"')
+    fields = {"content_type": "image/png", "etag": '"1"', "content_digest": "d", "repr_digest": "d"}
+    await exchange.answer(200, BODY, cache_control="max-age=60", **fields)
 
 
 def text(url: str) -> str:
@@ -93,4 +94,5 @@ async def test_an_origin_that_knows_no_ranges_is_asked_once_more(scripted: Start
         await asyncio.sleep(0.01)
     part, body = await e.get("/x", range="bytes=0-9")
     assert (part.status, body, part.headers["X-Cache"]) == (206, BODY[:10], "Hit from cloudfront")
+    assert ("Content-Digest" in part.headers, part.headers["Repr-Digest"]) == (False, "d"), "RFC 9530 §2"
     assert [exchange.field("range") for exchange in origin.asked] == ["bytes=0-9", None]
