@@ -38,9 +38,9 @@ class Fetcher:
         flights: Flights,
         filler: Filler,
         clock: Clock,
-        elsewhere: Callable[[Invalidation], Awaitable[None]] | None = None,
+        elsewhere: Callable[[Invalidation], Awaitable[str | None]] | None = None,
     ) -> None:
-        """`elsewhere` tells other processes what they have to forget."""
+        """`elsewhere` tells other processes what they have to forget, and gives why one did not."""
         self._targets = targets
         self._cache = cache
         self._flights = flights
@@ -55,10 +55,14 @@ class Fetcher:
         target = visit.behavior.target
         requested_at = self._clock.now()
         reply = await self._targets[target].fetch(visit.sent)
-        if visit.request.method == "HEAD":
-            self._learn(visit, reply.head, requested_at)
-        visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
-        await self._forget_written(visit, reply.head)
+        try:
+            if visit.request.method == "HEAD":
+                self._learn(visit, reply.head, requested_at)
+            visit.record.backfill = self._filler.consider(target, visit.key, visit.sent, reply)
+            await self._forget_written(visit, reply.head)
+        except BaseException:
+            reply.close()
+            raise
         return reply
 
     async def _forget_written(self, visit: Visit, head: Head) -> None:
@@ -71,8 +75,9 @@ class Fetcher:
             except DiskError as error:
                 # What was asked for is done; only the operator can do something about the rest.
                 visit.record.fault = f"the disk cache was not invalidated: {error}"
-            if self._elsewhere is not None:
-                await self._elsewhere(what)
+            fault = await self._elsewhere(what) if self._elsewhere is not None else None
+            if fault is not None:
+                visit.record.fault = f"another worker did not forget {what}: {fault}"
 
     def _learn(self, visit: Visit, head: Head, requested_at: float) -> None:
         """See whether the answer to a HEAD tells something of the stored answer to GET."""
