@@ -170,8 +170,9 @@ class Fetcher:
             verdict = on_error(error, visit.behavior.cache, found, self._clock.now())
             if entry is not None and isinstance(verdict, Excuse):
                 trail = error.trail if isinstance(error, OriginError) else ()
-                entry = replace(entry, stored=verdict.stored)
-                await self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
+                old, entry = entry.stored, replace(entry, stored=verdict.stored)
+                landing = Refreshed(entry, trail, error.status, verdict.reason)
+                await self._keep_on(visit, flight, old, landing)
             else:
                 if not flight.is_invalid:
                     self._remember(visit, error)
@@ -211,13 +212,14 @@ class Fetcher:
             case Refresh() | Excuse():
                 assert entry is not None
                 reply.close()
-                entry = replace(entry, stored=still_coded(entry.stored, verdict.stored))
+                old, entry = entry.stored, replace(entry, stored=still_coded(entry.stored, verdict.stored))
                 if isinstance(verdict, Refresh) and verdict.reason is not None:
                     await self._cache.discard(visit.key)
                     flight.land(Refreshed(entry, reply.trail, status, is_kept=False))
                 else:
                     reason = verdict.reason
-                    await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
+                    landing = Refreshed(entry, reply.trail, status, reason)
+                    await self._keep_on(visit, flight, old, landing)
             case Keep():
                 with ExitStack() as held:
                     reply, kept = self._compressed(visit, sent, reply, verdict.stored, held)
@@ -236,13 +238,13 @@ class Fetcher:
             case _:
                 assert_never(verdict)
 
-    async def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
-        """What is stored goes on to be served, under its new head."""
+    async def _keep_on(self, visit: Visit, flight: Flight, old: Stored, landing: Refreshed) -> None:
+        """What is stored under the head `old` goes on to be served, under its new one."""
         if not flight.is_invalid:
             self._cache.keep(visit.key, landing.entry)
         flight.land(landing)
         if not flight.is_invalid:
-            await self._cache.refresh_below(visit.key, landing.entry.stored)
+            await self._cache.refresh_below(visit.key, old, landing.entry.stored)
 
     def _compressed(
         self, visit: Visit, sent: Request, reply: Reply, kept: Stored, held: ExitStack
