@@ -68,8 +68,8 @@ class Observers:
             observer(line)
 
 
-Elsewhere: TypeAlias = Callable[[Invalidation], Awaitable[None]]
-"""Tells other processes, which answer the same viewers, what they have to forget."""
+Elsewhere: TypeAlias = Callable[[Invalidation], Awaitable[str | None]]
+"""Tells other processes, which answer the same viewers, what they have to forget; gives why one did not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ class Fetcher:
         flights: Flights,
         filler: Filler,
         clock: Clock,
-        elsewhere: Callable[[Invalidation], Awaitable[None]] | None = None,
+        elsewhere: Callable[[Invalidation], Awaitable[str | None]] | None = None,
     ) -> None:
-        """`elsewhere` tells other processes what they have to forget."""
+        """`elsewhere` tells other processes what they have to forget, and gives why one did not."""
         self._targets = targets
         self._cache = cache
         self._flights = flights
@@ -59,10 +59,14 @@ class Fetcher:
         sent = to_be_shared(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
         reply = await self._targets[target].fetch(sent)
-        if sent.method == "HEAD":
-            self._learn(visit, reply.head, requested_at)
-        visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
-        await self._forget_written(visit, reply.head)
+        try:
+            if sent.method == "HEAD":
+                self._learn(visit, reply.head, requested_at)
+            visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
+            await self._forget_written(visit, reply.head)
+        except BaseException:
+            reply.close()
+            raise
         return reply
 
     async def _forget_written(self, visit: Visit, head: Head) -> None:
@@ -75,8 +79,9 @@ class Fetcher:
             except DiskError as error:
                 # What was asked for is done; only the operator can do something about the rest.
                 visit.record.fault = f"the disk cache was not invalidated: {error}"
-            if self._elsewhere is not None:
-                await self._elsewhere(what)
+            fault = await self._elsewhere(what) if self._elsewhere is not None else None
+            if fault is not None:
+                visit.record.fault = f"another worker did not forget {what}: {fault}"
 
     def _learn(self, visit: Visit, head: Head, requested_at: float) -> None:
         """See whether the answer to a HEAD tells something of the stored answer to GET."""
@@ -171,8 +176,9 @@ class Fetcher:
             verdict = on_error(error, visit.behavior.cache, found, self._clock.now())
             if entry is not None and isinstance(verdict, Excuse):
                 trail = error.trail if isinstance(error, OriginError) else ()
-                entry = replace(entry, stored=verdict.stored)
-                await self._keep_on(visit, flight, Refreshed(entry, trail, error.status, verdict.reason))
+                old, entry = entry.stored, replace(entry, stored=verdict.stored)
+                landing = Refreshed(entry, trail, error.status, verdict.reason)
+                await self._keep_on(visit, flight, old, landing)
             else:
                 if not flight.is_invalid:
                     self._remember(visit, error)
@@ -212,13 +218,14 @@ class Fetcher:
             case Refresh() | Excuse():
                 assert entry is not None
                 reply.close()
-                entry = replace(entry, stored=still_coded(entry.stored, verdict.stored))
+                old, entry = entry.stored, replace(entry, stored=still_coded(entry.stored, verdict.stored))
                 if isinstance(verdict, Refresh) and verdict.reason is not None:
                     await self._cache.discard(visit.key)
                     flight.land(Refreshed(entry, reply.trail, status, is_kept=False))
                 else:
                     reason = verdict.reason
-                    await self._keep_on(visit, flight, Refreshed(entry, reply.trail, status, reason))
+                    landing = Refreshed(entry, reply.trail, status, reason)
+                    await self._keep_on(visit, flight, old, landing)
             case Keep():
                 with ExitStack() as held:
                     reply, kept = self._compressed(visit, sent, reply, verdict.stored, held)
@@ -237,13 +244,13 @@ class Fetcher:
             case _:
                 assert_never(verdict)
 
-    async def _keep_on(self, visit: Visit, flight: Flight, landing: Refreshed) -> None:
-        """What is stored goes on to be served, under its new head."""
+    async def _keep_on(self, visit: Visit, flight: Flight, old: Stored, landing: Refreshed) -> None:
+        """What is stored under the head `old` goes on to be served, under its new one."""
         if not flight.is_invalid:
             self._cache.keep(visit.key, landing.entry)
         flight.land(landing)
         if not flight.is_invalid:
-            await self._cache.refresh_below(visit.key, landing.entry.stored)
+            await self._cache.refresh_below(visit.key, old, landing.entry.stored)
 
     def _compressed(
         self, visit: Visit, sent: Request, reply: Reply, kept: Stored, held: ExitStack

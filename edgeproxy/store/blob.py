@@ -110,7 +110,7 @@ class Blob:
 
     def whole(self) -> bytes:
         """All of it, at once: for small bodies, in a thread.  Raises `TornError` and `OSError`."""
-        return self._checked(os.pread(self._fd, self._length, 0), 0)
+        return self._checked(os.pread(self._fd, self._length, 0), 0, self._length)
 
     async def part(self, first: int, last: int) -> AsyncIterator[bytes]:
         """The bytes from `first` to `last`, both included, in pieces.
@@ -128,9 +128,7 @@ class Blob:
                 data = self._at_once(start, size)
                 if data is None:
                     data = await loop.run_in_executor(self._executor, os.pread, self._fd, size, start)
-                self._checked(data, start)
-                if len(data) != size:
-                    raise TornError("the file is shorter than it was")
+                self._checked(data, start, size)
             except (TornError, OSError) as error:
                 self._on_damage()
                 raise EdgeError(Reason.DISK_DAMAGED, f"a body on disk: {error}", status=500) from None
@@ -149,8 +147,10 @@ class Blob:
             return None
         return bytes(buffer) if got == size else None
 
-    def _checked(self, data: bytes, start: int) -> bytes:
-        """`data`, whose blocks start at byte `start` of the body.  Raises `TornError`."""
+    def _checked(self, data: bytes, start: int, size: int) -> bytes:
+        """`data`, the `size` bytes of the body whose first block starts at `start`.  Raises `TornError`."""
+        if len(data) != size:
+            raise TornError("the file is shorter than it was")
         view = memoryview(data)
         for offset in range(0, len(data), BLOCK_BYTES):
             number = (start + offset) // BLOCK_BYTES

@@ -7,6 +7,7 @@ and what a killed process left behind is known.
 """
 
 import json
+import os
 import sqlite3
 import threading
 import zlib
@@ -26,6 +27,8 @@ _BUSY_S = 10.0
 _MAX_VARIANTS = 16
 _AT_ONCE = 64
 """Entries that are looked at together when room is made."""
+_UNREADABLE = (ValueError, TypeError, LookupError)
+"""What comes of a row whose text is not what was written."""
 
 _SCHEMA = """
 CREATE TABLE entry (
@@ -44,7 +47,7 @@ CREATE INDEX entry_by_path ON entry (path);
 CREATE INDEX entry_by_use ON entry (used_at);
 CREATE INDEX entry_by_writer ON entry (writer) WHERE writer IS NOT NULL;
 CREATE TABLE tag (
-  tag   TEXT NOT NULL,
+  tag   BLOB NOT NULL,
   entry INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE,
   PRIMARY KEY (tag, entry)
 ) WITHOUT ROWID;
@@ -99,6 +102,8 @@ class Catalog:
         self._max_bytes = max_bytes
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._owed: set[int] = set()
+        """Entries that are to be forgotten, though the disk failed when that was tried."""
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -127,14 +132,25 @@ class Catalog:
         with self._asking() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
+                owed = tuple(self._owed)
+                _delete(db, owed)
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                # After some faults SQLite has done so itself. One left open would shut all others out.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
+            self._owed.difference_update(owed)
 
     def prepare(self) -> None:
-        """Make the tables, anew if they are another version's.  Raises `CatalogError`."""
+        """Make the tables, anew if they are another version's.  Raises `CatalogError` and `OSError`."""
+        # Nobody else may read what viewers were told; SQLite's other files get the mode of this one.
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+        finally:
+            os.close(fd)
         with self._asking() as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == _signed(_VERSION):
                 if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -157,7 +173,10 @@ class Catalog:
                 "SELECT id, stored, length FROM entry WHERE key = ? AND writer IS NULL ORDER BY id DESC",
                 (_key_text(key),),
             )
-            return [Row(number, _stored(text), length) for number, text, length in rows]
+            try:
+                return [Row(number, _stored(text), length) for number, text, length in rows]
+            except _UNREADABLE as error:
+                raise CatalogError("the catalogue is damaged") from error
 
     def reserve(
         self, key: CacheKey, stored: Stored, size: int, writer: int, now: float
@@ -183,7 +202,7 @@ class Catalog:
                     writer,
                 ),
             ).lastrowid
-            tags = ((tag, number) for tag in cache_tags(stored.head))
+            tags = ((_bytes(tag), number) for tag in cache_tags(stored.head))
             db.executemany("INSERT INTO tag VALUES (?, ?)", tags)
             return number, gone
 
@@ -228,12 +247,24 @@ class Catalog:
             )
             return gone
 
-    def refresh(self, key: CacheKey, stored: Stored) -> None:
-        """Keep the body of this variant under a new head.  RFC 9111 §4.3.4."""
+    def refresh(self, key: CacheKey, old: Stored, new: Stored) -> None:
+        """Keep the body that came with the head `old` under `new`.  RFC 9111 §4.3.4.
+
+        What lies here may be another body of that variant: others store too, and a disk may have
+        failed to take the last one.
+        """
         with self._changing() as db:
-            db.execute(
-                "UPDATE entry SET stored = ? WHERE key = ? AND variant = ? AND writer IS NULL",
-                (_stored_text(stored), _key_text(key), _variant_text(stored)),
+            rows = db.execute(
+                "SELECT id, stored FROM entry WHERE key = ? AND variant = ? AND writer IS NULL",
+                (_key_text(key), _variant_text(old)),
+            ).fetchall()
+            db.executemany(
+                "UPDATE entry SET stored = ?, variant = ? WHERE id = ?",
+                (
+                    (_stored_text(new), _variant_text(new), number)
+                    for number, text in rows
+                    if _stored(text).received_at == old.received_at
+                ),
             )
 
     def touch(self, uses: Iterable[tuple[int, float]]) -> None:
@@ -242,9 +273,10 @@ class Catalog:
             db.executemany("UPDATE entry SET used_at = max(used_at, ?2) WHERE id = ?1", uses)
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Forget these."""
-        with self._changing() as db:
-            _delete(db, ids)
+        """Forget these: where that fails, with the next change that does not."""
+        self._owed.update(ids)
+        with self._changing():
+            pass
 
     def discard(self, key: CacheKey) -> list[int]:
         """Forget every variant of `key`; gives the ids."""
@@ -296,15 +328,17 @@ class Catalog:
         """Let the least recently used go until `size` bytes more fit; None if they never will."""
         gone: list[int] = []
         (taken,) = db.execute("SELECT bytes FROM total").fetchone()
+        if taken + size <= self._max_bytes:
+            return gone
+        (under_way,) = db.execute("SELECT total(bytes) FROM entry WHERE writer IS NOT NULL").fetchone()
+        if under_way + size > self._max_bytes:
+            return None
         while taken + size > self._max_bytes:
             rows = db.execute(
                 "SELECT id, bytes FROM entry WHERE writer IS NULL ORDER BY used_at LIMIT ?", (_AT_ONCE,)
             ).fetchall()
             if not rows:
-                # Only transfers under way are left: undo, for nothing would be won.
-                db.execute("ROLLBACK")
-                db.execute("BEGIN IMMEDIATE")
-                return None
+                raise CatalogError("the catalogue is damaged: its sums are wrong")
             for number, its_bytes in rows:
                 if taken + size <= self._max_bytes:
                     break
@@ -332,12 +366,15 @@ def _candidates(invalidation: Invalidation) -> tuple[str, tuple[str | bytes, ...
             return query, (path, path + b"\xff")
         case Reach.TAG:
             query = "SELECT id, key, stored FROM entry JOIN tag ON entry = id WHERE tag = ?"
-            return query, (invalidation.text,)
+            return query, (_bytes(invalidation.text),)
 
 
 def _covers(invalidation: Invalidation, key: str, stored: str) -> bool:
-    tags = cache_tags(_stored(stored).head) if invalidation.reach is Reach.TAG else frozenset[str]()
-    return invalidation.covers(_key(key), tags)
+    try:
+        tags = cache_tags(_stored(stored).head) if invalidation.reach is Reach.TAG else frozenset[str]()
+        return invalidation.covers(_key(key), tags)
+    except _UNREADABLE:  # it could not be served either
+        return True
 
 
 def _signed(version: int) -> int:

@@ -73,7 +73,7 @@ class DiskCache:
 
     async def close(self) -> None:
         """Finish what was asked for."""
-        await self._quietly(self._threads.change(self._catalog.touch, self._uses.items()))
+        await self._quietly(self._threads.change(self._touching()))
         self._threads.close()
         self._catalog.close()
 
@@ -155,21 +155,27 @@ class DiskCache:
                     write(fd, body + sums.ending())
                 finally:
                     os.close(fd)
-            except OSError:
+                gone = self._catalog.finish(number, len(body), file_bytes(len(body)))
+            except (OSError, CatalogError):
                 self._drop(number)
                 raise
-            self._folder.delete(self._catalog.finish(number, len(body), file_bytes(len(body))))
+            self._folder.delete(gone)
 
         await self._quietly(self._threads.change(keep))
 
     def _reserved(self, key: CacheKey, stored: Stored, size: int) -> int | None:
         number, gone = self._catalog.reserve(key, stored, size, self._writer, self._now())
-        self._folder.delete(gone)
+        try:
+            self._folder.delete(gone)
+        except OSError:
+            if number is not None:
+                self._drop(number)
+            raise
         return number
 
-    async def refresh(self, key: CacheKey, stored: Stored) -> None:
-        """Keep what is stored of this variant under a new head."""
-        await self._quietly(self._threads.change(self._catalog.refresh, key, stored))
+    async def refresh(self, key: CacheKey, old: Stored, new: Stored) -> None:
+        """Keep the body that was stored under the head `old` under `new`."""
+        await self._quietly(self._threads.change(self._catalog.refresh, key, old, new))
 
     async def discard(self, key: CacheKey) -> None:
         """Forget every variant of `key`."""
@@ -203,8 +209,12 @@ class DiskCache:
         self._uses[number] = now
         if now - self._touched_at > _TOUCH_S:
             self._touched_at = now
-            uses, self._uses = self._uses, {}
-            self._threads.change_later(partial(self._catalog.touch, uses.items()))
+            self._threads.change_later(self._touching())
+
+    def _touching(self) -> Callable[[], None]:
+        """Writes down the uses up to now. The ones that come meanwhile are another dict's."""
+        uses, self._uses = self._uses, {}
+        return partial(self._catalog.touch, uses.items())
 
     def _drop_later(self, number: int) -> None:
         self._threads.change_later(partial(self._drop, number))

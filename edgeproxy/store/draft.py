@@ -4,7 +4,7 @@ import os
 
 from edgeproxy.store.blob import Sums, file_bytes
 from edgeproxy.store.catalog import Catalog
-from edgeproxy.store.folder import Folder, NoRoomError, Threads
+from edgeproxy.store.folder import DiskError, Folder, NoRoomError, Threads
 
 GROWTH_BYTES = 4 * 2**20
 """Room is taken in steps of this for a body that does not say how long it is."""
@@ -57,7 +57,11 @@ class Draft:
 
     async def read(self, start: int, size: int) -> bytes:
         """At most `size` bytes from `start` on, of those that are there.  Raises `DiskError`."""
-        return await self._threads.read(os.pread, self._fd, min(size, self.length - start), start)
+        wanted = min(size, self.length - start)
+        data = await self._threads.read(os.pread, self._fd, wanted, start)
+        if len(data) != wanted:
+            raise DiskError("the file is shorter than it was")
+        return data
 
     async def finish(self) -> None:
         """The body is whole: it is found from now on.  Raises `DiskError`."""
@@ -73,8 +77,10 @@ class Draft:
         """Forget it; what has been written can still be read.  Raises `DiskError`."""
 
         def abandon() -> None:
-            self._folder.delete((self._id,))
-            self._catalog.remove((self._id,))
+            try:
+                self._catalog.remove((self._id,))
+            finally:
+                self._folder.delete((self._id,))
 
         await self._threads.change(abandon)
 

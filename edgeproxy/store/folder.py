@@ -44,8 +44,10 @@ class Folder:
     def take(self, max_bytes: int) -> None:
         """Make the folder ready, own it, sweep away what is not whole.  Raises `DiskError`."""
         try:
+            self.path.mkdir(0o700, parents=True, exist_ok=True)
+            (self.path / "bodies").mkdir(0o700, exist_ok=True)
             for number in range(256):
-                (self.path / "bodies" / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+                (self.path / "bodies" / f"{number:02x}").mkdir(0o700, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._sweep(max_bytes)
@@ -68,13 +70,15 @@ class Folder:
                 catalog.prepare()
             catalog.unfinished()
             catalog.shrink()
-            known = {f"{number:x}" for number in catalog.ids()}
+            known = catalog.ids()
         except CatalogError as error:
             raise DiskError(f"{self.catalog}: {error}") from error
         finally:
             catalog.close()
         for file in (self.path / "bodies").glob("*/*"):
-            if file.name not in known:
+            number = _number(file.name)
+            # A folder that held something else before may hold files that are not ours.
+            if number is not None and number not in known and file == self.file(number):
                 file.unlink()
 
     def release(self) -> None:
@@ -84,12 +88,29 @@ class Folder:
             self._lock = None
 
     def delete(self, ids: Iterable[int]) -> None:
-        """Delete the files of these entries. Whoever reads one goes on reading."""
+        """Delete the files of these entries. Whoever reads one goes on reading.
+
+        Raises `OSError` when all have been tried.
+        """
+        fault: OSError | None = None
         for number in ids:
-            self.file(number).unlink(missing_ok=True)
+            try:
+                self.file(number).unlink(missing_ok=True)
+            except OSError as error:
+                fault = error
+        if fault is not None:
+            raise fault
 
     def __repr__(self) -> str:
         return f"Folder({str(self.path)!r})"
+
+
+def _number(name: str) -> int | None:
+    """The number that a file is named after, if it is."""
+    try:
+        return int(name, 16)
+    except ValueError:
+        return None
 
 
 class Threads:

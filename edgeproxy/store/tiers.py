@@ -1,9 +1,11 @@
 """The cache as the gateway sees it: memory for what is small, below it a disk where there is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgeproxy.core.invalidation import Invalidation
+from edgeproxy.core.invalidation import Invalidation, Reach
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Headers
 from edgeproxy.core.storing import Stored
@@ -15,13 +17,22 @@ from edgeproxy.store.memory import Entry, MemoryCache
 Found: TypeAlias = Entry | Shelved
 
 
+@dataclass(slots=True)
+class _Climb:
+    """Lookups on disk under way for one key."""
+
+    lookups: int = 0
+    invalidations: int = 0
+    """How often the key was invalidated meanwhile."""
+
+
 class Tiers:
     """Every small object is in both tiers as long as there is room, every large one on disk alone."""
 
     def __init__(self, memory: MemoryCache, disk: DiskCache | None) -> None:
         self.memory = memory
         self.disk = disk
-        self._invalidations = 0
+        self._climbs: dict[CacheKey, _Climb] = {}
 
     @property
     def max_object_bytes(self) -> int:
@@ -38,17 +49,29 @@ class Tiers:
         """What the disk has that is newer than what is `known`; a small one comes up into memory."""
         if self.disk is None:
             return None, False
-        while True:
-            before = self._invalidations
-            shelved, has_variants = await self.disk.find(key, sent)
-            if shelved is None or (known is not None and shelved.stored.received_at <= known.received_at):
-                return None, has_variants
-            found = await self._raised(self.disk, shelved)
-            # What was invalidated while the disk was read must not be served.
-            if before == self._invalidations:
-                if isinstance(found, Entry):
-                    self.memory.store(key, found)
-                return found, has_variants
+        with self._climbing(key) as climb:
+            while True:
+                before = climb.invalidations
+                shelved, has_variants = await self.disk.find(key, sent)
+                if shelved is None or (known is not None and shelved.stored.received_at <= known.received_at):
+                    return None, has_variants
+                found = await self._raised(self.disk, shelved)
+                # What was invalidated while the disk was read must not be served.
+                if before == climb.invalidations:
+                    if isinstance(found, Entry):
+                        self.memory.store(key, found)
+                    return found, has_variants
+
+    @contextmanager
+    def _climbing(self, key: CacheKey) -> Iterator[_Climb]:
+        climb = self._climbs.setdefault(key, _Climb())
+        climb.lookups += 1
+        try:
+            yield climb
+        finally:
+            climb.lookups -= 1
+            if not climb.lookups:
+                del self._climbs[key]
 
     async def _raised(self, disk: DiskCache, shelved: Shelved) -> Found | None:
         """In memory, if it is small and there is room."""
@@ -92,10 +115,10 @@ class Tiers:
         except DiskError as error:
             self.note(error)
 
-    async def refresh_below(self, key: CacheKey, stored: Stored) -> None:
-        """Go on with the body that is on disk under this head."""
+    async def refresh_below(self, key: CacheKey, old: Stored, new: Stored) -> None:
+        """Go on with the body that came to disk with the head `old`, if it is there, under `new`."""
         if self.disk is not None:
-            await self.disk.refresh(key, stored)
+            await self.disk.refresh(key, old, new)
 
     def note(self, error: DiskError) -> None:
         """A fault of the disk that nobody who waits can do anything about."""
@@ -104,18 +127,33 @@ class Tiers:
 
     async def discard(self, key: CacheKey) -> None:
         """Forget every variant of `key`."""
-        self._invalidations += 1
-        self.memory.discard(key)
+        self._discard_here(key)
         if self.disk is not None:
             await self.disk.discard(key)
+            # Others may have brought it up as long as it was there.
+            self._discard_here(key)
+
+    def _discard_here(self, key: CacheKey) -> None:
+        if key in self._climbs:
+            self._climbs[key].invalidations += 1
+        self.memory.discard(key)
 
     async def invalidate(self, invalidation: Invalidation) -> int:
         """Forget what is covered; gives how many keys that were.  Raises `DiskError`."""
-        self._invalidations += 1
-        in_memory = self.memory.invalidate(invalidation)
-        return (
-            max(in_memory, await self.disk.invalidate(invalidation)) if self.disk is not None else in_memory
-        )
+        in_memory = self._invalidate_here(invalidation)
+        if self.disk is None:
+            return in_memory
+        on_disk = await self.disk.invalidate(invalidation)
+        # Others may have brought it up as long as it was there.
+        self._invalidate_here(invalidation)
+        return max(in_memory, on_disk)
+
+    def _invalidate_here(self, invalidation: Invalidation) -> int:
+        for key, climb in self._climbs.items():
+            # The tags of what is being looked up are not known yet.
+            if invalidation.reach is Reach.TAG or invalidation.covers(key, frozenset()):
+                climb.invalidations += 1
+        return self.memory.invalidate(invalidation)
 
     def __repr__(self) -> str:
         return f"Tiers({self.memory!r}, {self.disk!r})"

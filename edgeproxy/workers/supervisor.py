@@ -64,8 +64,9 @@ class Slot:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while True:
-                    await self._change.wait()
-                    assert self._channel is not None, "taken() sets both"
+                    # Who has come may have gone again by the time that those who wait are woken.
+                    while self._channel is None:
+                        await self._change.wait()
                     try:
                         return await self._channel.ask(what, value)
                     except ChannelClosedError:

@@ -3,9 +3,9 @@
 import signal
 import socket
 import sys
-from contextlib import suppress
 from typing import Any
 
+from edgeproxy.admin.service import NotDoneError
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -74,6 +74,11 @@ class Worker:
             case _:
                 raise ValueError(f"nothing is known of {what}")
 
-    async def _elsewhere(self, what: Invalidation) -> None:
-        with suppress(ChannelClosedError):
+    async def _elsewhere(self, what: Invalidation) -> str | None:
+        try:
             await self._channel.ask("forget", what)
+        except (DiskError, NotDoneError) as error:
+            return str(error)
+        except ChannelClosedError:  # the supervisor has gone, and the others go as we do
+            return None
+        return None

@@ -284,7 +284,7 @@ async def test_it_stays_within_its_bytes_and_keeps_what_is_used(scripted: Starts
             on_disk = sum(file.stat().st_blocks * 512 for file in bodies(tmp_path))
             assert on_disk <= 8 * MIB
             assert (await edge.get(f"/0/{300_000}"))[0].headers["X-Cache"] == "Hit from cloudfront"
-            await disk._threads.change(disk._catalog.touch, disk._uses.items())
+            await disk._threads.change(disk._touching())
         assert (await edge.get(f"/1/{300_000}"))[0].headers["X-Cache"] == "Miss from cloudfront"
         too_large, _ = await edge.get(f"/x/{5 * MIB}")
         assert "too-large" in too_large.headers["Cache-Status"]

@@ -119,3 +119,18 @@ def test_the_state_of_all() -> None:
         "cache": {"max_bytes": 20},
         "disk": {"entries": 4, "used_bytes": 5, "max_bytes": 6, "faults": 2},
     }
+
+
+async def test_one_that_comes_and_goes_at_once_is_not_asked() -> None:
+    async def answers(what: str, value: Any) -> Any:
+        return value
+
+    slot = Slot(0)
+    async with linked(answers) as (one, _):
+        asked = asyncio.ensure_future(slot.ask("invalidate", ["/x"]))
+        await asyncio.sleep(0)
+        slot.taken(one)
+        slot.left()
+        await asyncio.sleep(0)
+        slot.taken(one)
+        assert await asked == ["/x"]
