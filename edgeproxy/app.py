@@ -73,6 +73,16 @@ Elsewhere: TypeAlias = Callable[[Invalidation], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """This process among several that answer the same viewers and share one disk."""
+
+    number: int
+    instance: str
+    """What all of them are called in `Via` and `CDN-Loop`."""
+    elsewhere: Elsewhere
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """What was left undone at the end."""
 
@@ -164,13 +174,11 @@ async def opened(
     *,
     observers: Observers | None = None,
     clock: Clock | None = None,
-    writer: int | None = None,
-    elsewhere: Elsewhere | None = None,
+    member: Member | None = None,
 ) -> AsyncIterator[App]:
     """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
 
-    `writer` is the number of this process where several share the folder of the disk cache, which
-    somebody else has taken then; `elsewhere` tells the others of what a write made invalid.
+    As a `member` of several it takes no folder: somebody else has done that for all of them.
     Raises `DiskError`.
     """
     clock = clock or SystemClock()
@@ -198,7 +206,7 @@ async def opened(
                 await writers[name].open()
                 stack.push_async_callback(writers[name].close)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
-        cache = Tiers(memory, await _disk(config, stack, clock, observers, writer))
+        cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
         secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
@@ -214,28 +222,30 @@ async def opened(
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in buckets.items()}
         filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher({**origins, **groups}, cache, flights, filler, clock, elsewhere)
-        gateway = Gateway(_front(config), config.behavior_values(), cache, fetcher, clock, request_id)
+        front = _front(config, member.instance if member is not None else new_instance())
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
         yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
 
 
 async def _disk(
-    config: Config, stack: AsyncExitStack, clock: Clock, observers: Observers, writer: int | None
+    config: Config, stack: AsyncExitStack, clock: Clock, observers: Observers, member: Member | None
 ) -> DiskCache | None:
     section = config.cache.disk
     if section is None:
         return None
     folder = Folder(Path(section.folder))
-    if writer is None:
+    if member is None:
         stack.callback(folder.release)
         await asyncio.to_thread(folder.take, section.size)
     disk = DiskCache(
         folder,
         section.size,
         section.max_object,
-        writer=writer or 0,
+        writer=member.number if member is not None else 0,
         now=clock.now,
         on_fault=observers.fault,
     )
@@ -249,8 +259,12 @@ def request_id() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
 
 
-def _front(config: Config) -> Front:
-    instance = secrets.token_hex(16)
+def new_instance() -> str:
+    """What a gateway is called where requests have passed: nobody else has the same."""
+    return secrets.token_hex(16)
+
+
+def _front(config: Config, instance: str) -> Front:
     return Front(
         via=f"1.1 {instance}.edgeproxy (edgeproxy)",
         loop_id=f"{instance}.edgeproxy",

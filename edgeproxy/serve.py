@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from edgeproxy.admin.service import Operated, service
-from edgeproxy.app import App, Drained, Elsewhere, Observers, opened
+from edgeproxy.app import App, Drained, Member, Observers, opened
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.log import LineWriter, RequestLog
@@ -53,11 +53,10 @@ async def viewed(
     sockets: list[socket.socket],
     observers: Observers | None = None,
     *,
-    writer: int | None = None,
-    elsewhere: Elsewhere | None = None,
+    member: Member | None = None,
 ) -> AsyncIterator[Viewed]:
     """The app of `config` behind `sockets` until the context ends; the rest is that of `opened`."""
-    async with opened(config, observers=observers, writer=writer, elsewhere=elsewhere) as app:
+    async with opened(config, observers=observers, member=member) as app:
         server = config.server
         limits = Limits(
             server.max_connections, server.max_request_body, server.head_timeout, server.idle_timeout

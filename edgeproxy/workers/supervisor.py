@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
-from edgeproxy.app import Drained
+from edgeproxy.app import Drained, new_instance
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
@@ -95,6 +95,7 @@ class Supervisor:
         self, config: Config, sockets: list[list[socket.socket]], say: Callable[[str], None]
     ) -> None:
         self._config = config
+        self._instance = new_instance()
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
@@ -145,7 +146,7 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         process = multiprocessing.get_context("spawn").Process(
             target=work,
-            args=(self._config, slot.number, self._sockets[slot.number], theirs),
+            args=(self._config, slot.number, self._instance, self._sockets[slot.number], theirs),
             name=f"edgeproxy worker {slot.number}",
         )
         process.start()

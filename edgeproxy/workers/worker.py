@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
+from edgeproxy.app import Member
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -13,13 +14,15 @@ from edgeproxy.store.folder import DiskError
 from edgeproxy.workers.channel import Channel, ChannelClosedError
 
 
-def work(config: Config, number: int, sockets: list[socket.socket], end: socket.socket) -> None:
-    """Serve as worker `number` until the supervisor says "drain", or is gone."""
+def work(
+    config: Config, number: int, instance: str, sockets: list[socket.socket], end: socket.socket
+) -> None:
+    """Serve as worker `number` of `instance` until the supervisor says "drain", or is gone."""
     # Whoever stops all of them at once, as a terminal does, also tells the supervisor, and that tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        run(Worker(config, number, end).serve(sockets))
+        run(Worker(config, number, instance, end).serve(sockets))
     except DiskError as error:
         _say(f"worker {number}: {error}")
         sys.exit(1)
@@ -32,9 +35,10 @@ def _say(line: str) -> None:
 class Worker:
     """Does what the supervisor asks for."""
 
-    def __init__(self, config: Config, number: int, end: socket.socket) -> None:
+    def __init__(self, config: Config, number: int, instance: str, end: socket.socket) -> None:
         self._config = config
         self._number = number
+        self._instance = instance
         self._channel = Channel(end, self._handle)
         self._view: Viewed | None = None
         self._is_drained = False
@@ -46,7 +50,7 @@ class Worker:
         """
         observers, log = logged(self._config, _say)
         async with viewed(
-            self._config, sockets, observers, writer=self._number, elsewhere=self._elsewhere
+            self._config, sockets, observers, member=Member(self._number, self._instance, self._elsewhere)
         ) as self._view:
             await self._channel.open()
             await self._channel.run()

@@ -227,3 +227,12 @@ async def test_the_state_is_that_of_all_together(scripted: Starts, tmp_path: Pat
         async with operator.get(f"http://127.0.0.1:{edge.admin}/explain?url=/x") as answer:
             steps = dict((await answer.json())["steps"])
         assert "hit in" in steps["cache"]
+
+
+async def test_a_request_that_comes_round_is_known_by_all(scripted: Starts, tmp_path: Path) -> None:
+    """Whichever worker it reaches the second time: they go by one name."""
+    origin = await scripted(Versions())
+    async with served(tmp_path, config(origin.url)) as edge:
+        await seen(edge)
+        names = {exchange.field("cdn-loop") for exchange in origin.asked}
+        assert (len(origin.asked), len(names)) == (2, 1)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from edgeproxy.admin.service import NotDoneError
-from edgeproxy.app import Observers
+from edgeproxy.app import Member, Observers
 from edgeproxy.config.load import parse
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.record import Record
@@ -37,7 +37,10 @@ async def test_why_others_did_not_forget_is_told(fault: Exception | None) -> Non
             raise fault
 
     ours, theirs = socket.socketpair()
-    worker, far = Worker(parse(CONFIG.format("http://localhost"), {}), 0, ours), Channel(theirs, supervisor)
+    worker, far = (
+        Worker(parse(CONFIG.format("http://localhost"), {}), 0, "us", ours),
+        Channel(theirs, supervisor),
+    )
     running = []
     for channel in (worker._channel, far):
         await channel.open()
@@ -61,7 +64,7 @@ async def test_a_write_is_answered_though_another_worker_hangs(scripted: Starts)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/x"
     config = parse(CONFIG.format(origin.url), {})
     async with (
-        viewed(config, sockets, Observers([records.append]), elsewhere=elsewhere),
+        viewed(config, sockets, Observers([records.append]), member=Member(0, "us", elsewhere)),
         aiohttp.ClientSession() as viewer,
         viewer.post(url, data=b"x") as answer,
     ):
