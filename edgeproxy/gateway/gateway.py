@@ -33,7 +33,7 @@ from edgeproxy.gateway.answers import (
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
-from edgeproxy.store.flight import Failed, Landing, Refreshed, Shared, Unshared
+from edgeproxy.store.flight import Failed, Flight, Landing, Refreshed, Shared, Unshared
 from edgeproxy.store.tiers import Found, Tiers
 
 
@@ -183,36 +183,9 @@ class Gateway:
             return instead
         match landing:
             case Shared():
-                stored = landing.stored
-                if not is_leader and not (
-                    flight.spool.keeps and stored.was_fresh and self._suits(stored, visit)
-                ):
-                    return await self._straight(visit, fetch)
-                visit.record.trail = landing.trail
-                x_cache = _word(landing.stored, XCache.MISS if is_leader else XCache.HIT)
-                status = landing.stored.head.status
-                report = self._report(x_cache, fetch, landing.stored, status, is_leader=is_leader)
-                reader = flight.leaders_reader if is_leader else flight.spool.reader()
-                shared = unvalidated(landing.stored, visit.behavior.cache)
-                return from_reader(visit, landing.head if is_leader else shared.head, reader, report)
+                return await self._shared(visit, fetch, flight, landing, is_leader=is_leader)
             case Refreshed():
-                stored = landing.entry.stored
-                if not is_leader and not (landing.is_kept and self._suits(stored, visit)):
-                    return await self._straight(visit, fetch)
-                if not is_leader and landing.reason is None and not stored.was_fresh:
-                    return await self._validated(visit, fetch, landing.entry)
-                visit.record.trail = landing.trail
-                report = self._report(
-                    _word(stored, XCache.REFRESH_HIT),
-                    replace(fetch, reason=landing.reason or fetch.reason),
-                    stored,
-                    landing.fwd_status,
-                    is_leader=is_leader,
-                    age_s=stored.age(self._clock.now()),
-                    is_stored=landing.is_kept,
-                )
-                entry = landing.entry if landing.reason is None else _unvalidated(visit, landing.entry)
-                return from_entry(visit, entry, report)
+                return await self._refreshed(visit, fetch, landing, is_leader=is_leader)
             case Unshared():
                 if not is_leader:
                     return await self._straight(visit, fetch)
@@ -221,6 +194,41 @@ class Gateway:
                 raise landing.error
             case _:
                 assert_never(landing)
+
+    async def _shared(
+        self, visit: Visit, fetch: Fetch, flight: Flight, landing: Shared, *, is_leader: bool
+    ) -> Answer:
+        """As the bytes come, if they are for this viewer too."""
+        stored = landing.stored
+        if not is_leader and not (flight.spool.keeps and stored.was_fresh and self._suits(stored, visit)):
+            return await self._straight(visit, fetch)
+        visit.record.trail = landing.trail
+        x_cache = _word(stored, XCache.MISS if is_leader else XCache.HIT)
+        report = self._report(x_cache, fetch, stored, stored.head.status, is_leader=is_leader)
+        if is_leader:
+            return from_reader(visit, landing.head, flight.leaders_reader, report)
+        return from_reader(
+            visit, unvalidated(stored, visit.behavior.cache).head, flight.spool.reader(), report
+        )
+
+    async def _refreshed(self, visit: Visit, fetch: Fetch, landing: Refreshed, *, is_leader: bool) -> Answer:
+        """From what is stored, if what was found out about it counts for this viewer too."""
+        entry, stored = landing.entry, landing.entry.stored
+        if not is_leader and not (landing.is_kept and self._suits(stored, visit)):
+            return await self._straight(visit, fetch)
+        if not is_leader and landing.reason is None and not stored.was_fresh:
+            return await self._validated(visit, fetch, entry)
+        visit.record.trail = landing.trail
+        report = self._report(
+            _word(stored, XCache.REFRESH_HIT),
+            replace(fetch, reason=landing.reason or fetch.reason),
+            stored,
+            landing.fwd_status,
+            is_leader=is_leader,
+            age_s=stored.age(self._clock.now()),
+            is_stored=landing.is_kept,
+        )
+        return from_entry(visit, entry if landing.reason is None else _unvalidated(visit, entry), report)
 
     async def _validated(self, visit: Visit, fetch: Fetch, entry: Found) -> Answer:
         """From `entry`, if the origin says to this viewer too that it still holds; nothing is stored."""
