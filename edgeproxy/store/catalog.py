@@ -24,9 +24,13 @@ from edgeproxy.core.storing import Stored
 
 _BUSY_S = 10.0
 """How long a process waits for the others' transactions, each of which takes well under a millisecond."""
+_JOURNAL_BYTES = 4 * 2**20
 _MAX_VARIANTS = 16
 _AT_ONCE = 64
 """Entries that are looked at together when room is made."""
+_ROW_BYTES = 150
+_TAG_BYTES = 30
+"""What a row and a tag take besides their texts, in the tables and their indexes."""
 _UNREADABLE = (ValueError, TypeError, LookupError)
 """What comes of a row whose text is not what was written."""
 
@@ -38,7 +42,8 @@ CREATE TABLE entry (
   variant TEXT NOT NULL,
   stored  TEXT NOT NULL,
   length  INTEGER NOT NULL,                   -- of the body
-  bytes   INTEGER NOT NULL,                   -- that it takes on disk
+  bytes   INTEGER NOT NULL,                   -- that it takes on disk, its row here included
+  row     INTEGER NOT NULL,                   -- bytes of the latter
   used_at REAL NOT NULL,
   writer  INTEGER                             -- the process that is writing it; NULL when it is whole
 );
@@ -114,6 +119,7 @@ class Catalog:
             # No transaction is lost when the process is killed; when the machine is, some of the last
             # may be, but never by halves. It is a cache.
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
             db.execute("PRAGMA foreign_keys = ON")
             self._local.db = db
             self._connections.append(db)
@@ -181,41 +187,38 @@ class Catalog:
     def reserve(
         self, key: CacheKey, stored: Stored, size: int, writer: int, now: float
     ) -> tuple[int | None, list[int]]:
-        """A row for an entry that `writer` is about to write, of `size` bytes on disk.
+        """A row for an entry that `writer` is about to write, with a file of `size` bytes.
 
         Gives its id, None if there is no room for it, and the ids of those that had to go.
         """
+        texts = _key_text(key), _bytes(key.path), _variant_text(stored), _stored_text(stored)
+        tags = [_bytes(tag) for tag in cache_tags(stored.head)]
+        # Keys, paths and tags stand in an index too, and pages are seldom full.
+        size_of_texts = sum(map(len, (*texts, *texts[:2]))) + sum(_TAG_BYTES + 2 * len(tag) for tag in tags)
+        row = _ROW_BYTES + size_of_texts * 5 // 4
         with self._changing() as db:
-            gone = self._make_room(db, size)
+            gone = self._make_room(db, size + row)
             if gone is None:
                 return None, []
             number = db.execute(
-                "INSERT INTO entry (key, path, variant, stored, length, bytes, used_at, writer)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
-                (
-                    _key_text(key),
-                    _bytes(key.path),
-                    _variant_text(stored),
-                    _stored_text(stored),
-                    size,
-                    now,
-                    writer,
-                ),
+                "INSERT INTO entry (key, path, variant, stored, length, bytes, row, used_at, writer)"
+                " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)",
+                (*texts, size + row, row, now, writer),
             ).lastrowid
-            tags = ((_bytes(tag), number) for tag in cache_tags(stored.head))
-            db.executemany("INSERT INTO tag VALUES (?, ?)", tags)
+            db.executemany("INSERT INTO tag VALUES (?, ?)", ((tag, number) for tag in tags))
             return number, gone
 
     def grow(self, number: int, size: int) -> tuple[bool, list[int]]:
-        """More room for one that is being written; gives whether it could be had, and who had to go."""
+        """Room for a file of `size` bytes; gives whether it could be had, and the ids of who had to go."""
         with self._changing() as db:
-            (before,) = db.execute("SELECT bytes FROM entry WHERE id = ?", (number,)).fetchone() or (None,)
+            row = db.execute("SELECT bytes - row FROM entry WHERE id = ?", (number,))
+            (before,) = row.fetchone() or (None,)
             if before is None:
                 return False, []
             gone = self._make_room(db, size - before)
             if gone is None:
                 return False, []
-            db.execute("UPDATE entry SET bytes = ? WHERE id = ?", (size, number))
+            db.execute("UPDATE entry SET bytes = ? + row WHERE id = ?", (size, number))
             return True, gone
 
     def finish(self, number: int, length: int, size: int) -> list[int]:
@@ -243,7 +246,8 @@ class Catalog:
             ]
             _delete(db, gone)
             db.execute(
-                "UPDATE entry SET writer = NULL, length = ?, bytes = ? WHERE id = ?", (length, size, number)
+                "UPDATE entry SET writer = NULL, length = ?, bytes = ? + row WHERE id = ?",
+                (length, size, number),
             )
             return gone
 
@@ -286,13 +290,11 @@ class Catalog:
                 for (number,) in db.execute("DELETE FROM entry WHERE key = ? RETURNING id", (_key_text(key),))
             ]
 
-    def invalidate(self, invalidation: Invalidation) -> tuple[int, list[int]]:
-        """Forget what is covered, also what is being written; gives how many keys and which ids."""
-        with self._changing() as db:
-            rows = db.execute(*_candidates(invalidation))
-            covered = [(number, key) for number, key, stored in rows if _covers(invalidation, key, stored)]
-            _delete(db, (number for number, _ in covered))
-        return len({key for _, key in covered}), [number for number, _ in covered]
+    def covered(self, invalidation: Invalidation) -> list[tuple[int, str]]:
+        """Ids and keys of what is covered, what is being written included, in the order of the ids."""
+        with self._asking() as db:
+            rows = db.execute(*_candidates(invalidation)).fetchall()
+        return sorted((number, key) for number, key, stored in rows if _covers(invalidation, key, stored))
 
     def unfinished(self, writer: int | None = None) -> list[int]:
         """Forget what `writer`, or whoever it was, was writing when it was killed; gives the ids."""

@@ -27,6 +27,8 @@ T = TypeVar("T")
 _TOUCH_S = 5.0
 """How long uses are only remembered before they are written down."""
 _TELL_S = 10.0
+_AT_ONCE = 500
+"""Entries that are purged in one transaction: other processes wait no longer than for that many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +190,12 @@ class DiskCache:
         """
 
         def invalidate() -> int:
-            keys, gone = self._catalog.invalidate(invalidation)
-            self._folder.delete(gone)
-            return keys
+            covered = self._catalog.covered(invalidation)
+            for start in range(0, len(covered), _AT_ONCE):
+                ids = [number for number, _ in covered[start : start + _AT_ONCE]]
+                self._catalog.remove(ids)
+                self._folder.delete(ids)
+            return len({key for _, key in covered})
 
         return await self._threads.change(invalidate)
 

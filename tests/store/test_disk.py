@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -237,7 +238,7 @@ async def test_a_file_that_cannot_be_deleted_costs_no_more_than_its_own_room(
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", fails)
-    disk._catalog._max_bytes = 3 * 4096
+    disk._catalog._max_bytes = 3 * 4500
     assert await cache.draft(KEY, stored(), 2 * 4096) is None
     assert sorted(file.name for file in on_disk(disk)) == ["1"]
     assert await entries(disk) == 0
@@ -314,3 +315,39 @@ async def test_a_file_that_has_shrunk_is_never_served(cache: Tiers, disk: DiskCa
     with pytest.raises(DiskError, match="shorter"):
         await draft.read(0, 100)
     await cache.abandon(draft)
+
+
+async def test_a_large_purge_lets_others_have_their_turn(
+    cache: Tiers, disk: DiskCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes wait for a transaction of this one: it must not be one of a hundred thousand rows."""
+    monkeypatch.setattr("edgeproxy.store.disk._AT_ONCE", 10)
+    disk._catalog._max_bytes = 64 * MIB
+    for number in range(25):
+        await cache.keep_below(replace(KEY, path=f"/{number}"), entry(b"x"))
+    told: list[str] = []
+    await disk._threads.change(lambda: disk._catalog._db.set_trace_callback(told.append))
+    assert await cache.invalidate(invalidation("/*")) == 25
+    turns = "\n".join(told).split("COMMIT")
+    assert [len(set(re.findall(r"DELETE FROM entry WHERE id = \d+", turn))) for turn in turns] == [
+        10,
+        10,
+        5,
+        0,
+    ]
+    assert on_disk(disk) == []
+    assert await entries(disk) == 0
+
+
+async def test_the_catalogue_counts_too(cache: Tiers, disk: DiskCache) -> None:
+    """Objects of no bytes to speak of: what they take is for the most part not in their files."""
+    fields = [("x-long", "v" * 3000), ("cache-tag", ",".join(f"tag-{n}" for n in range(20)))]
+    disk._catalog._max_bytes = 64 * MIB
+    for number in range(100):
+        await cache.keep_below(replace(KEY, path=f"/{number}/" + "p" * 500), entry(b"x", *fields))
+    used = (await disk.state())["used_bytes"]
+    await disk._threads.change(lambda: disk._catalog._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").close())
+    files = [path for path in disk._folder.path.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_blocks * 512 for path in files) <= int(str(used)) + 64 * 1024
+    assert await cache.invalidate(invalidation("/*")) == 100
+    assert (await disk.state())["used_bytes"] == 0
