@@ -141,7 +141,10 @@ class Gateway:
                     return await self._straight(visit, decision)
                 failure = self._fetcher.failure(visit.key)
                 if failure is not None:
-                    raise failure
+                    instead = self._instead(visit, decision, entry, Failed(failure))
+                    if instead is None:
+                        raise failure
+                    return instead
                 if visit.asks_for_part and entry is None:
                     return from_reply(visit, await self._fetcher.part(visit, decision), decision, None)
                 return await self._together(visit, decision, entry)
@@ -263,14 +266,18 @@ class Gateway:
         if excuse is None:
             return None
         visit.record.trail = _trail(landing)
-        report = self._report(
-            XCache.REFRESH_HIT,
-            replace(fetch, reason=excuse.reason),
-            entry.stored,
-            status,
-            is_leader=True,
-            age_s=entry.stored.age(now),
-        )
+        age_s, fresh_for_s = entry.stored.age(now), entry.stored.fresh_for(now)
+        if isinstance(landing, Failed) and isinstance(landing.error, RememberedError):
+            report = Report(XCache.HIT, reason=excuse.reason, fresh_for_s=fresh_for_s, age_s=age_s)
+        else:
+            report = self._report(
+                XCache.REFRESH_HIT,
+                replace(fetch, reason=excuse.reason),
+                entry.stored,
+                status,
+                is_leader=True,
+                age_s=age_s,
+            )
         return from_entry(visit, _unvalidated(visit, entry), report)
 
     def _suits(self, stored: Stored, visit: Visit) -> bool:

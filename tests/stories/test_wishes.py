@@ -217,3 +217,25 @@ async def test_stale_stands_in_for_no_answer_for_those_who_take_it(scripted: Sta
     assert excused.headers["X-Edge-Origin"].startswith("site=origin-")
     plain, _ = await e.get("/x", cache_control="stale-if-error=0")
     assert plain.status == 502
+
+
+async def test_stale_stands_in_while_the_origin_is_left_alone(scripted: Starts, edge: Gateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        if len(origin.asked) == 1:
+            control = "max-age=1, stale-if-error=0"
+            await exchange.answer(200, b"old", cache_control=control, age="5", etag='"1"')
+        else:
+            exchange.writer.close()
+
+    origin = await scripted(script)
+    e = await edge(
+        text(origin.url, "honor_request_directives: true").replace("default_ttl: 0", "default_ttl: 1m")
+    )
+    await e.get("/x")
+    failed, _ = await e.get("/x")
+    assert (failed.status, failed.headers["X-Cache"]) == (502, "Error from cloudfront")
+    asked = len(origin.asked)
+    excused, body = await e.get("/x", cache_control="stale-if-error=60")
+    assert (excused.status, body, excused.headers["X-Cache"]) == (200, b"old", "Hit from cloudfront")
+    assert excused.headers["Cache-Status"] == "edgeproxy; hit; ttl=-4; detail=stale-on-error"
+    assert len(origin.asked) == asked
