@@ -421,6 +421,36 @@ async def test_killed_at_any_moment_it_never_serves_a_wrong_byte(scripted: Start
     assert hits > 0
 
 
+async def test_who_looks_on_disk_while_others_fetch_does_not_fetch_again(
+    scripted: Starts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = await scripted(site)
+    gate = asyncio.Event()
+    late: list[object] = []
+    async with edge_of(config(origin.url, tmp_path)) as edge:
+        disk = edge.gateway.app._cache.disk
+        assert disk is not None
+        find = disk.find
+
+        async def slow(*asked: object) -> object:
+            found = await find(*asked)  # type: ignore[arg-type]
+            if not late:
+                late.append(found)
+                await gate.wait()
+            return found
+
+        monkeypatch.setattr(disk, "find", slow)
+        first = asyncio.ensure_future(edge.get(SMALL))
+        while not late:
+            await asyncio.sleep(0.01)
+        await edge.get(SMALL)
+        await settled(edge)
+        gate.set()
+        answer, body = await first
+        assert (answer.headers["X-Cache"], body) == ("Hit from cloudfront", body_of(SMALL))
+    assert len(origin.asked) == 1
+
+
 async def test_two_gateways_do_not_share_a_folder(scripted: Starts, tmp_path: Path) -> None:
     origin = await scripted(site)
     text = config(origin.url, tmp_path)
