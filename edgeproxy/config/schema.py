@@ -117,7 +117,7 @@ class Disk(Section):
     folder: Annotated[str, Text(r"[^\0]+", "a folder", "folder")]
     """Where it is kept; made if it is not there. One edgeproxy at a time may use it."""
     size: Bytes = 10 * 2**30
-    """Bytes that it may take, the transfers that fill it included."""
+    """Bytes that it may take, its catalogue and the transfers that fill it included."""
     max_object: Bytes = Field(default_factory=lambda disk: min(50 * 10**9, disk["size"] // 2))
     """Largest body that is stored, at most half of `size`."""
 

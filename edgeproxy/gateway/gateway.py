@@ -164,7 +164,11 @@ class Gateway:
             return decision, entry
         below, has_more = await self._cache.find_below(visit.key, lambda: visit.sent.headers, stored)
         if below is not None:
-            entry, stored = below, below.stored
+            entry = below
+        else:
+            # A fetch may have ended since: what it brought must not be fetched again.
+            entry, has_variants = self._cache.find(visit.key, lambda: visit.sent.headers)
+        stored = entry.stored if entry is not None else None
         now = self._clock.now()
         return on_lookup(stored, has_variants or has_more, visit.behavior.cache, now, visit.wishes), entry
 

@@ -1,6 +1,7 @@
 """From our answer to aiohttp's response, with back-pressure; tells what became of it in the record."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 from aiohttp import hdrs, web
 
@@ -51,9 +52,14 @@ async def write(answer: Answer, request: web.BaseRequest, idle_s: float) -> web.
                 await _write(response, view[start : start + _AT_ONCE_BYTES], idle_s)
                 record.sent_bytes = min(start + _AT_ONCE_BYTES, len(body))
         else:
-            async for chunk in body:
-                await _write(response, chunk, idle_s)
-                record.sent_bytes += len(chunk)
+            try:
+                async for chunk in body:
+                    await _write(response, chunk, idle_s)
+                    record.sent_bytes += len(chunk)
+            finally:
+                # The traceback of a viewer's leaving would keep it, and the file that it reads, for long.
+                if isinstance(body, AsyncGenerator):
+                    await body.aclose()
     except EdgeError as error:
         record.reason, record.fault = error.reason, error.message
         _cut(answer, request)

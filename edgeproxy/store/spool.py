@@ -48,8 +48,10 @@ class Spool:
             self._wake()
 
     def end(self) -> None:
-        """The body is whole."""
+        """The body is whole. If it is all on disk, it is read from there: nothing is held any more."""
         self._is_ended = True
+        if self.keeps and self._draft is not None:
+            self._trim()
         self._wake()
 
     def fail(self, error: EdgeError) -> None:
@@ -92,8 +94,8 @@ class Spool:
         return bool(self._readers)
 
     def when_left(self, act: Callable[[], None]) -> None:
-        """Call `act` once nobody reads: now, or when the last reader leaves."""
-        if self._readers:
+        """Call `act` once nobody reads what is in memory: now, or when the last reader leaves."""
+        if self._readers and self.held_bytes:
             self._on_left = act
         else:
             act()
@@ -150,7 +152,8 @@ class Spool:
     def _trim(self) -> None:
         """Drop what every reader has taken, or what is on disk and outside the window."""
         if self._draft is not None and self.keeps:
-            end = min(self._draft.length, max(self._slowest(), self.size - WINDOW_BYTES))
+            window = 0 if self._is_ended else WINDOW_BYTES
+            end = min(self._draft.length, max(self._slowest(), self.size - window))
         else:
             end = self._slowest()
         surplus = bisect_right(self._starts, end) - 1 if end < self.size else len(self._chunks)

@@ -123,7 +123,15 @@ class Supervisor:
         has_served = False
         while True:
             started = loop.time()
-            process, channel = await self._born(slot)
+            try:
+                process, channel = await self._born(slot)
+            except OSError as error:
+                if not has_served or self.is_draining:
+                    return
+                self._say(f"worker {slot.number} cannot be started ({error.strerror}); it is tried again")
+                rest_s = _LONGEST_REST_S
+                await asyncio.sleep(rest_s)
+                continue
             running = loop.create_task(channel.run())
             try:
                 with suppress(ChannelClosedError):
@@ -149,9 +157,14 @@ class Supervisor:
             args=(self._config, slot.number, self._instance, self._sockets[slot.number], theirs),
             name=f"edgeproxy worker {slot.number}",
         )
-        process.start()
+        try:
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         slot.process = process
-        theirs.close()
 
         async def handle(what: str, value: Any) -> Any:
             assert what == "forget", f"workers ask for nothing but this: {what}"

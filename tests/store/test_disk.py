@@ -21,6 +21,7 @@ from edgeproxy.store.catalog import Catalog, CatalogError
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.folder import DiskError, Folder
 from edgeproxy.store.memory import Entry, MemoryCache
+from edgeproxy.store.spool import Spool
 from edgeproxy.store.tiers import Tiers
 
 MIB = 2**20
@@ -351,3 +352,26 @@ async def test_the_catalogue_counts_too(cache: Tiers, disk: DiskCache) -> None:
     assert sum(path.stat().st_blocks * 512 for path in files) <= int(str(used)) + 64 * 1024
     assert await cache.invalidate(invalidation("/*")) == 100
     assert (await disk.state())["used_bytes"] == 0
+
+
+async def test_a_slow_reader_of_what_is_on_disk_holds_no_memory(cache: Tiers) -> None:
+    """A body that is all on disk is read from there; before, each slow viewer of one held 1 MiB of it."""
+    body = os.urandom(MIB)
+    draft = await cache.draft(KEY, stored(), len(body))
+    assert draft is not None
+    spool = Spool()
+    spool.move_to(draft)
+    slow = spool.reader()
+    released: list[str] = []
+    for start in range(0, len(body), 100_000):
+        spool.feed(body[start : start + 100_000])
+        await spool.settle()
+    assert spool.held_bytes == MIB
+    await spool.settle(is_last=True)
+    spool.end()
+    spool.when_left(lambda: released.append("all"))
+    assert (spool.held_bytes, released) == (0, ["all"])
+    await cache.finish(draft)
+    assert b"".join([piece async for piece in slow]) == body
+    slow.close()
+    assert released == ["all"]

@@ -149,6 +149,7 @@ async def test_what_is_to_be_done_when_all_have_left_is_done_once() -> None:
     spool = Spool()
     done: list[str] = []
     one, other = spool.reader(), spool.reader()
+    spool.feed(b"x")
     spool.when_left(lambda: done.append("left"))
     one.close()
     assert (done, spool.has_readers) == ([], True)

@@ -1,6 +1,7 @@
 """The tier on disk: it outlives the process, serves nothing that is torn, stays within its bytes."""
 
 import asyncio
+import gc
 import hashlib
 import os
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import Edge, Exchange, Script, ScriptedOrigin, edge_of
+from tests.conftest import Edge, Exchange, Script, ScriptedOrigin, closed, edge_of
 from tests.stories.process import served
 
 KIB = 1024
@@ -419,6 +420,58 @@ async def test_killed_at_any_moment_it_never_serves_a_wrong_byte(scripted: Start
         )
     assert (entries, total) == rows
     assert hits > 0
+
+
+async def test_who_looks_on_disk_while_others_fetch_does_not_fetch_again(
+    scripted: Starts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = await scripted(site)
+    gate = asyncio.Event()
+    late: list[object] = []
+    async with edge_of(config(origin.url, tmp_path)) as edge:
+        disk = edge.gateway.app._cache.disk
+        assert disk is not None
+        find = disk.find
+
+        async def slow(*asked: object) -> object:
+            found = await find(*asked)  # type: ignore[arg-type]
+            if not late:
+                late.append(found)
+                await gate.wait()
+            return found
+
+        monkeypatch.setattr(disk, "find", slow)
+        first = asyncio.ensure_future(edge.get(SMALL))
+        while not late:
+            await asyncio.sleep(0.01)
+        await edge.get(SMALL)
+        await settled(edge)
+        gate.set()
+        answer, body = await first
+        assert (answer.headers["X-Cache"], body) == ("Hit from cloudfront", body_of(SMALL))
+    assert len(origin.asked) == 1
+
+
+async def test_a_viewer_who_leaves_leaves_no_file_open(scripted: Starts, tmp_path: Path) -> None:
+    """Also before garbage is collected: files that are open are few."""
+    origin = await scripted(site)
+    target = f"/b/{8 * MIB}"
+    async with edge_of(config(origin.url, tmp_path)) as edge:
+        await edge.get(target)
+        await settled(edge)
+        gc.disable()
+        try:
+            for number in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", edge.port, limit=1024)
+                writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                await reader.readexactly(1000)
+                await closed(writer)
+                while len(edge.records) < number + 2:
+                    await asyncio.sleep(0.01)
+            opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]  # noqa: ASYNC240 - not a disk
+            assert [path for path in opened if path.startswith(str(tmp_path / "cache" / "bodies"))] == []
+        finally:
+            gc.enable()
 
 
 async def test_two_gateways_do_not_share_a_folder(scripted: Starts, tmp_path: Path) -> None:
