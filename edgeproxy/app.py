@@ -238,9 +238,11 @@ async def _disk(
     if section is None:
         return None
     folder = Folder(Path(section.folder))
+    stack.callback(folder.release)
     if member is None:
-        stack.callback(folder.release)
         await asyncio.to_thread(folder.take, section.size)
+    else:
+        folder.join()
     disk = DiskCache(
         folder,
         section.size,

@@ -77,8 +77,8 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             return web.json_response({"purged": await app.invalidate(paths)})
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except (DiskError, NotDoneError) as error:
-            return web.json_response({"error": f"not purged: {error}"}, status=500)
+        except DiskError as error:
+            raise NotDoneError(f"not purged: {error}") from error
 
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
@@ -137,7 +137,10 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
                     )
             elif not _is_local(request.host):
                 return web.json_response({"error": "Host is not this machine"}, status=403)
-        return await handler(request)  # type: ignore[misc,no-any-return]
+        try:
+            return await handler(request)  # type: ignore[misc,no-any-return]
+        except NotDoneError as error:
+            return web.json_response({"error": str(error)}, status=503)
 
     return guard
 

@@ -1,9 +1,10 @@
 """The fetch that serves all who wait for an object: viewers, the cache, the backfill."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.clock import Clock
@@ -48,6 +49,7 @@ class Fetcher:
         self._filler = filler
         self._clock = clock
         self._elsewhere = elsewhere
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failures = Failures(cache.memory.max_bytes // 64)
 
     async def straight(self, visit: Visit, conditions: tuple[tuple[str, str], ...] = ()) -> Reply:
@@ -63,15 +65,24 @@ class Fetcher:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
             visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
-            await self._forget_written(visit, reply.head)
+            written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
+            if written:
+                # A viewer that leaves does not undo what it has written.
+                await self._to_the_end(self._forget(visit, written))
         except BaseException:
             reply.close()
             raise
         return reply
 
-    async def _forget_written(self, visit: Visit, head: Head) -> None:
+    async def _to_the_end(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _forget(self, visit: Visit, written: tuple[Invalidation, ...]) -> None:
         """Forget what a write that succeeded made invalid, here and in other processes."""
-        for what in by_unsafe_method(visit.request, head.status, head.headers):
+        for what in written:
             if what.text == visit.request.path and visit.behavior.cache.ttl.is_off:
                 continue  # nothing is ever stored under it
             try:

@@ -29,8 +29,8 @@ class Folder:
     """Where the files are. One edgeproxy at a time, with all its processes, owns it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock: int | None = None
+        self.path = path.expanduser()
+        self._locks: list[int] = []
 
     @property
     def catalog(self) -> Path:
@@ -48,14 +48,27 @@ class Folder:
             (self.path / "bodies").mkdir(0o700, exist_ok=True)
             for number in range(256):
                 (self.path / "bodies" / f"{number:02x}").mkdir(0o700, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._locked("lock", fcntl.LOCK_EX)
+            # The workers of an owner that was killed may still be serving.
+            self._locked("members", fcntl.LOCK_EX)
+            os.close(self._locks.pop())
             self._sweep(max_bytes)
         except OSError as error:
             self.release()
             if error.errno == errno.EWOULDBLOCK:
                 raise DiskError(f"{self.path}: another edgeproxy uses this folder") from None
             raise DiskError(f"{error.filename or self.path}: {error.strerror}") from error
+
+    def join(self) -> None:
+        """Belong to the owner, as one of its processes.  Raises `DiskError`."""
+        try:
+            self._locked("members", fcntl.LOCK_SH)
+        except OSError as error:
+            raise DiskError(f"{self.path}: {error.strerror}") from error
+
+    def _locked(self, name: str, how: int) -> None:
+        self._locks.append(os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        fcntl.flock(self._locks[-1], how | fcntl.LOCK_NB)
 
     def _sweep(self, max_bytes: int) -> None:
         catalog = Catalog(self.catalog, max_bytes)
@@ -83,9 +96,8 @@ class Folder:
 
     def release(self) -> None:
         """Let others own it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
     def delete(self, ids: Iterable[int]) -> None:
         """Delete the files of these entries. Whoever reads one goes on reading.

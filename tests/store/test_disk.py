@@ -375,3 +375,18 @@ async def test_a_slow_reader_of_what_is_on_disk_holds_no_memory(cache: Tiers) ->
     assert b"".join([piece async for piece in slow]) == body
     slow.close()
     assert released == ["all"]
+
+
+def test_who_is_left_of_a_killed_owner_still_holds_the_folder(tmp_path: Path) -> None:
+    """Its workers serve until they have drained: what they store must not be taken for the next one's."""
+    owner, worker, other = Folder(tmp_path), Folder(tmp_path), Folder(tmp_path)
+    owner.take(2**30)
+    worker.join()
+    owner.release()
+    with pytest.raises(DiskError, match="another edgeproxy uses this folder"):
+        other.take(2**30)
+    worker.release()
+    other.take(2**30)
+    with pytest.raises(DiskError, match="another edgeproxy uses this folder"):
+        owner.take(2**30)
+    other.release()
