@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
-from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
+from edgeproxy.store.rows import UNREADABLE, key_of, key_text, octets, stored_of, stored_text, variant_text
 
 _BUSY_S = 10.0
 """How long a process waits for the others' transactions, each of which takes well under a millisecond."""
@@ -31,8 +30,6 @@ _AT_ONCE = 64
 _ROW_BYTES = 150
 _TAG_BYTES = 30
 """What a row and a tag take besides their texts, in the tables and their indexes."""
-_UNREADABLE = (ValueError, TypeError, LookupError)
-"""What comes of a row whose text is not what was written."""
 
 _SCHEMA = """
 CREATE TABLE entry (
@@ -177,11 +174,11 @@ class Catalog:
         with self._asking() as db:
             rows = db.execute(
                 "SELECT id, stored, length FROM entry WHERE key = ? AND writer IS NULL ORDER BY id DESC",
-                (_key_text(key),),
+                (key_text(key),),
             )
             try:
-                return [Row(number, _stored(text), length) for number, text, length in rows]
-            except _UNREADABLE as error:
+                return [Row(number, stored_of(text), length) for number, text, length in rows]
+            except UNREADABLE as error:
                 raise CatalogError("the catalogue is damaged") from error
 
     def reserve(
@@ -191,8 +188,8 @@ class Catalog:
 
         Gives its id, None if there is no room for it, and the ids of those that had to go.
         """
-        texts = _key_text(key), _bytes(key.path), _variant_text(stored), _stored_text(stored)
-        tags = [_bytes(tag) for tag in cache_tags(stored.head)]
+        texts = key_text(key), octets(key.path), variant_text(stored), stored_text(stored)
+        tags = [octets(tag) for tag in cache_tags(stored.head)]
         # Keys, paths and tags stand in an index too, and pages are seldom full.
         size_of_texts = sum(map(len, (*texts, *texts[:2]))) + sum(_TAG_BYTES + 2 * len(tag) for tag in tags)
         row = _ROW_BYTES + size_of_texts * 5 // 4
@@ -260,14 +257,14 @@ class Catalog:
         with self._changing() as db:
             rows = db.execute(
                 "SELECT id, stored FROM entry WHERE key = ? AND variant = ? AND writer IS NULL",
-                (_key_text(key), _variant_text(old)),
+                (key_text(key), variant_text(old)),
             ).fetchall()
             db.executemany(
                 "UPDATE entry SET stored = ?, variant = ? WHERE id = ?",
                 (
-                    (_stored_text(new), _variant_text(new), number)
+                    (stored_text(new), variant_text(new), number)
                     for number, text in rows
-                    if _stored(text).received_at == old.received_at
+                    if stored_of(text).received_at == old.received_at
                 ),
             )
 
@@ -287,7 +284,7 @@ class Catalog:
         with self._changing() as db:
             return [
                 number
-                for (number,) in db.execute("DELETE FROM entry WHERE key = ? RETURNING id", (_key_text(key),))
+                for (number,) in db.execute("DELETE FROM entry WHERE key = ? RETURNING id", (key_text(key),))
             ]
 
     def covered(self, invalidation: Invalidation) -> list[tuple[int, str]]:
@@ -359,7 +356,7 @@ def _delete(db: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 def _candidates(invalidation: Invalidation) -> tuple[str, tuple[str | bytes, ...]]:
     """The query for all that may be covered."""
-    path = _bytes(invalidation.text.partition("?")[0])
+    path = octets(invalidation.text.partition("?")[0])
     match invalidation.reach:
         case Reach.EXACT | Reach.PATH:
             return "SELECT id, key, stored FROM entry WHERE path = ?", (path,)
@@ -368,49 +365,16 @@ def _candidates(invalidation: Invalidation) -> tuple[str, tuple[str | bytes, ...
             return query, (path, path + b"\xff")
         case Reach.TAG:
             query = "SELECT id, key, stored FROM entry JOIN tag ON entry = id WHERE tag = ?"
-            return query, (_bytes(invalidation.text),)
+            return query, (octets(invalidation.text),)
 
 
 def _covers(invalidation: Invalidation, key: str, stored: str) -> bool:
     try:
-        tags = cache_tags(_stored(stored).head) if invalidation.reach is Reach.TAG else frozenset[str]()
-        return invalidation.covers(_key(key), tags)
-    except _UNREADABLE:  # it could not be served either
+        tags = cache_tags(stored_of(stored).head) if invalidation.reach is Reach.TAG else frozenset[str]()
+        return invalidation.covers(key_of(key), tags)
+    except UNREADABLE:  # it could not be served either
         return True
 
 
 def _signed(version: int) -> int:
     return version - 2**32 if version >= 2**31 else version
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _key_text(key: CacheKey) -> str:
-    return json.dumps([getattr(key, field.name) for field in fields(CacheKey)])
-
-
-def _key(text: str) -> CacheKey:
-    values: list[Any] = json.loads(text)
-    return CacheKey(*map(_frozen, values))
-
-
-def _variant_text(stored: Stored) -> str:
-    return json.dumps([stored.vary, stored.variant])
-
-
-def _stored_text(stored: Stored) -> str:
-    values = {f.name: getattr(stored, f.name) for f in fields(Stored) if f.name != "head"}
-    return json.dumps({"status": stored.head.status, "fields": stored.head.headers.pairs, **values})
-
-
-def _stored(text: str) -> Stored:
-    values: dict[str, Any] = json.loads(text)
-    head = Head(values.pop("status"), Headers(_frozen(values.pop("fields"))))
-    return Stored(head, **{name: _frozen(value) for name, value in values.items()})
-
-
-def _frozen(value: Any) -> Any:
-    """With tuples for the lists of JSON."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
