@@ -261,6 +261,9 @@ async def test_a_server_that_hangs_is_a_504(
     with server.paused():
         answer, _ = await e.get("/a.txt")
     assert (answer.status, answer.headers["Cache-Status"].split("detail=")[1]) == (504, "origin-timeout")
+    again, _ = await e.get("/a.txt")
+    assert (again.status, again.headers["X-Cache"]) == (504, "Error from cloudfront")
+    await e.gateway.app.invalidate(["/a.txt"])
     answer, _ = await e.get("/a.txt")
     assert answer.status == 200
 
