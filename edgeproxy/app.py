@@ -15,8 +15,10 @@ from typing import TypeAlias
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome
-from edgeproxy.backfill.queue import MemoryQueue
+from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
+from edgeproxy.backfill.sqlite import SqliteQueue
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock, SystemClock
@@ -24,6 +26,7 @@ from edgeproxy.config.schema import Config, Credentials, HttpOrigin
 from edgeproxy.config.schema import S3Origin as S3Section
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.reason import Reason
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
@@ -77,6 +80,8 @@ class Drained:
 
     flights: int
     jobs: int
+    kept: int = 0
+    """Jobs that wait for the next start: nothing of them is lost."""
 
 
 class App:
@@ -124,10 +129,15 @@ class App:
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
         disk = self._cache.disk
-        return {**self.state(), **({"disk": await disk.state()} if disk is not None else {})}
+        jobs = {state.value: number for state, number in (await self._worker.queue.counts()).items()}
+        return {
+            **self.state(),
+            "jobs": {**jobs, "faults": self._worker.queue.faults},
+            **({"disk": await disk.state()} if disk is not None else {}),
+        }
 
     def state(self) -> dict[str, object]:
-        """Counters and sizes, less those of the disk."""
+        """Counters and sizes, less those for which a disk is asked."""
         memory = self._cache.memory
         return {
             "uptime_s": round(self.clock.elapsed() - self._started, 3),
@@ -139,7 +149,6 @@ class App:
                 "in_flight": len(self._flights),
             },
             "backfill": {
-                "waiting": self._worker.waiting,
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
@@ -150,11 +159,11 @@ class App:
         await self._worker.idle()
 
     async def drain(self, timeout_s: float) -> Drained:
-        """Finish transfers and jobs; what is not done after `timeout_s` is given up and counted."""
+        """Finish transfers and jobs; what is not done after `timeout_s` is given up, or kept, and counted."""
         ending = self.clock.elapsed() + timeout_s
         flights = await self._flights.finish(timeout_s)
         jobs = await self._worker.drain(max(0.0, ending - self.clock.elapsed()))
-        return Drained(flights, jobs)
+        return Drained(flights, jobs.given_up, jobs.kept)
 
 
 @asynccontextmanager
@@ -170,7 +179,7 @@ async def opened(
 
     `writer` is the number of this process where several share the folder of the disk cache, which
     somebody else has taken then; `elsewhere` tells the others of what a write made invalid.
-    Raises `DiskError`.
+    Raises `DiskError` and `QueueError`.
     """
     clock = clock or SystemClock()
     observers = observers or Observers()
@@ -201,12 +210,22 @@ async def opened(
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
         secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
+        queue = await queue_of(
+            config,
+            clock,
+            frozenset(writers),
+            on_fault=observers.fault,
+            on_refused=lambda reason: worker.refused(reason),
+        )
+        stack.push_async_callback(queue.close)
+        backfill = config.backfill
         worker = Worker(
-            MemoryQueue(config.backfill.queue_size, asyncio.get_running_loop().call_later),
+            queue,
             Source(secondaries, cache, flights, clock.now),
             writers,
-            Schedule(config.backfill.attempts, config.backfill.backoff_base, config.backfill.backoff_cap),
-            concurrency=config.backfill.concurrency,
+            Schedule(backfill.attempts, backfill.backoff_base, backfill.backoff_cap, backfill.lease / 3),
+            concurrency=backfill.concurrency,
+            clock=clock,
             random=random.random,
             on_outcome=observers.job,
         )
@@ -241,6 +260,25 @@ async def _disk(
     stack.push_async_callback(disk.close)
     await disk.open()
     return disk
+
+
+async def queue_of(
+    config: Config,
+    clock: Clock,
+    groups: frozenset[str],
+    *,
+    on_fault: Callable[[str], None],
+    on_refused: Callable[[Reason], None],
+) -> Queue:
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    section = config.backfill
+    terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
+    if section.queue == "memory" or config.state.folder is None:
+        return MemoryQueue(terms, clock)
+    path = Path(config.state.folder) / "backfill.sqlite"
+    queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
+    await queue.open()
+    return queue
 
 
 def request_id() -> str:

@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from edgeproxy.backfill.sqlite import QueueError
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -20,7 +21,7 @@ def work(config: Config, number: int, sockets: list[socket.socket], end: socket.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         run(Worker(config, number, end).serve(sockets))
-    except DiskError as error:
+    except (DiskError, QueueError) as error:
         _say(f"worker {number}: {error}")
         sys.exit(1)
 
@@ -42,7 +43,7 @@ class Worker:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Return when the supervisor has hung up, and viewers have been served till then.
 
-        Raises `DiskError`.
+        Raises `DiskError` and `QueueError`.
         """
         observers, log = logged(self._config, _say)
         async with viewed(
