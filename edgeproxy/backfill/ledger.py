@@ -50,7 +50,7 @@ CREATE TABLE job (
   changed_at REAL NOT NULL
 );
 CREATE UNIQUE INDEX job_live ON job (target, key) WHERE {_LIVE};
-CREATE INDEX job_due ON job (until) WHERE {_LIVE};
+CREATE INDEX job_due ON job (target, until) WHERE {_LIVE};
 CREATE INDEX job_ended ON job (changed_at) WHERE NOT {_LIVE};
 CREATE INDEX job_missing ON job (target, key, changed_at)
   WHERE state = 'skipped' AND reason = 'source-status';
@@ -196,24 +196,20 @@ class Ledger:
 
         and how many live ones there are.
         """
-        names = sorted(groups)
-        known = f"{_LIVE} AND target IN ({', '.join('?' * len(names))})"
-        next_due = f"SELECT min(until) FROM job WHERE {known}"
         with self._asking() as db:
             # Nobody else has to wait for one who only looks.
-            (until,) = db.execute(next_due, names).fetchone()
-            if until is None or until > at.elapsed:
-                return None, until, _live(db)
+            first = _first_due(db, groups)
+            if first is None or first[0] > at.elapsed:
+                return None, first[0] if first is not None else None, _live(db)
         with self._changing() as db:
             while True:
-                row = db.execute(
-                    f"SELECT {_COLUMNS}, turn FROM job WHERE {known} AND until <= ?"
-                    " ORDER BY until, id LIMIT 1",
-                    (*names, at.elapsed),
+                first = _first_due(db, groups)
+                if first is None or first[0] > at.elapsed:
+                    return None, first[0] if first is not None else None, _live(db)
+                (*row, turn) = db.execute(
+                    f"SELECT {_COLUMNS}, turn FROM job WHERE id = ?", (first[1],)
                 ).fetchone()
-                if row is None:
-                    return None, db.execute(next_due, names).fetchone()[0], _live(db)
-                entry, turn = _entry(row[:-1]), row[-1]
+                entry = _entry(row)
                 if entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
                     self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
                     continue
@@ -311,6 +307,20 @@ def _live(db: sqlite3.Connection) -> int:
     return int(jobs)
 
 
+def _first_due(db: sqlite3.Connection, groups: Iterable[str]) -> tuple[float, int] | None:
+    """When the first job of `groups` is due, and its id."""
+    # A query for each, or the jobs of others would have to be passed over one by one.
+    found = (
+        db.execute(
+            f"SELECT until, id FROM job INDEXED BY job_due WHERE {_LIVE} AND target = ?"
+            " ORDER BY until, id LIMIT 1",
+            (group,),
+        ).fetchone()
+        for group in groups
+    )
+    return min((row for row in found if row is not None), default=None)
+
+
 def _held(db: sqlite3.Connection, lease: Lease, change: str, values: tuple[Any, ...]) -> bool:
     """Change the job if `lease` still holds, else say False."""
     done = db.execute(
@@ -324,7 +334,7 @@ def _next_attempt(job: Job) -> Job:
     return replace(job, attempt=job.attempt + 1)
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: Sequence[Any]) -> Entry:
     (
         number,
         group,

@@ -298,6 +298,27 @@ async def test_jobs_of_groups_that_are_not_configured_wait(opened: Make) -> None
     assert (await other.taken()).job.key == b"a"
 
 
+async def test_a_lease_costs_the_same_however_many_jobs_wait(opened: Make) -> None:
+    made = await opened(replace(TERMS, capacity=5000))
+    assert isinstance(made.queue, SqliteQueue)
+    steps: list[int] = []
+    made.queue._ledger._db.set_progress_handler(lambda: steps.append(1), 100)
+    costs = []
+    for part in range(2):
+        for n in range(2000):
+            made.queue.offer(job(f"{part}-{n}"))
+            made.queue.offer(job(f"{part}-{n}", "gone"))
+            if n == 9 or n == 1999:
+                await made.queue.written()
+                steps.clear()
+                lease = await made.taken()
+                await made.queue.settle(lease, AGAIN, 0, 60)
+                await made.put(job("one more"))
+                await made.queue.settle(await made.taken(), STORED, 0)
+                costs.append(len(steps))
+    assert max(costs) < 3 * min(costs)
+
+
 async def test_a_file_that_is_locked_loses_nothing(opened: Make, tmp_path: Path, clock: Hand) -> None:
     made = await opened()
     await made.put(job("a"))
