@@ -15,8 +15,10 @@ from typing import TypeAlias
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome
-from edgeproxy.backfill.queue import MemoryQueue
+from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
+from edgeproxy.backfill.sqlite import SqliteQueue
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock, SystemClock
@@ -25,6 +27,7 @@ from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.reason import Reason
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
@@ -88,6 +91,8 @@ class Drained:
 
     flights: int
     jobs: int
+    kept: int = 0
+    """Jobs that wait for the next start: nothing of them is lost."""
 
 
 class App:
@@ -135,10 +140,15 @@ class App:
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
         disk = self._cache.disk
-        return {**self.state(), **({"disk": await disk.state()} if disk is not None else {})}
+        jobs = {state.value: number for state, number in (await self._worker.queue.counts()).items()}
+        return {
+            **self.state(),
+            "jobs": {**jobs, "faults": self._worker.queue.faults},
+            **({"disk": await disk.state()} if disk is not None else {}),
+        }
 
     def state(self) -> dict[str, object]:
-        """Counters and sizes, less those of the disk."""
+        """Counters and sizes, less those for which a disk is asked."""
         memory = self._cache.memory
         return {
             "uptime_s": round(self.clock.elapsed() - self._started, 3),
@@ -150,7 +160,6 @@ class App:
                 "in_flight": len(self._flights),
             },
             "backfill": {
-                "waiting": self._worker.waiting,
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
@@ -161,11 +170,11 @@ class App:
         await self._worker.idle()
 
     async def drain(self, timeout_s: float) -> Drained:
-        """Finish transfers and jobs; what is not done after `timeout_s` is given up and counted."""
+        """Finish transfers and jobs; what is not done after `timeout_s` is given up, or kept, and counted."""
         ending = self.clock.elapsed() + timeout_s
         flights = await self._flights.finish(timeout_s)
         jobs = await self._worker.drain(max(0.0, ending - self.clock.elapsed()))
-        return Drained(flights, jobs)
+        return Drained(flights, jobs.given_up, jobs.kept)
 
 
 @asynccontextmanager
@@ -179,7 +188,7 @@ async def opened(
     """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
 
     As a `member` of several it takes no folder: somebody else has done that for all of them.
-    Raises `DiskError`.
+    Raises `DiskError` and `QueueError`.
     """
     clock = clock or SystemClock()
     observers = observers or Observers()
@@ -210,12 +219,22 @@ async def opened(
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
         secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
+        queue = await queue_of(
+            config,
+            clock,
+            frozenset(writers),
+            on_fault=observers.fault,
+            on_refused=lambda reason: worker.refused(reason),
+        )
+        stack.push_async_callback(queue.close)
+        backfill = config.backfill
         worker = Worker(
-            MemoryQueue(config.backfill.queue_size, asyncio.get_running_loop().call_later),
+            queue,
             Source(secondaries, cache, flights, clock.now),
             writers,
-            Schedule(config.backfill.attempts, config.backfill.backoff_base, config.backfill.backoff_cap),
-            concurrency=config.backfill.concurrency,
+            Schedule(backfill.attempts, backfill.backoff_base, backfill.backoff_cap, backfill.lease / 3),
+            concurrency=backfill.concurrency,
+            clock=clock,
             random=random.random,
             on_outcome=observers.job,
         )
@@ -254,6 +273,25 @@ async def _disk(
     stack.push_async_callback(disk.close)
     await disk.open()
     return disk
+
+
+async def queue_of(
+    config: Config,
+    clock: Clock,
+    groups: frozenset[str],
+    *,
+    on_fault: Callable[[str], None],
+    on_refused: Callable[[Reason], None],
+) -> Queue:
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    section = config.backfill
+    terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
+    if section.queue == "memory" or config.state.folder is None:
+        return MemoryQueue(terms, clock)
+    path = Path(config.state.folder) / "backfill.sqlite"
+    queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
+    await queue.open()
+    return queue
 
 
 def request_id() -> str:

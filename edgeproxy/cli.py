@@ -33,6 +33,7 @@ def main() -> None:
 def serve(path: Path) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     config = _loaded(path)
+    from edgeproxy.backfill.sqlite import QueueError
     from edgeproxy.serve import logged, run
     from edgeproxy.serve import serve as serving
     from edgeproxy.server.sockets import ListenError
@@ -51,6 +52,8 @@ def serve(path: Path) -> None:
         _fail(str(error))
     except DiskError as error:
         _fail(f"{path}: cache.disk.folder: {error}")
+    except QueueError as error:
+        _fail(f"{path}: state.folder: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -116,7 +119,8 @@ def _explained_offline(config: Config, asked: Any) -> Any:
 
     async def offline() -> Any:
         cache = config.cache.model_copy(update={"disk": None})
-        async with opened(config.model_copy(update={"cache": cache})) as app:
+        backfill = config.backfill.model_copy(update={"queue": "memory"})
+        async with opened(config.model_copy(update={"cache": cache, "backfill": backfill})) as app:
             return await app.explain(asked)
 
     click.echo(

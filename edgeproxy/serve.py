@@ -90,7 +90,10 @@ async def administered(
 
 @asynccontextmanager
 async def running(config: Config, observers: Observers | None = None) -> AsyncIterator[Running]:
-    """Serve `config` in this process until the context ends.  Raises `ListenError` and `DiskError`."""
+    """Serve `config` in this process until the context ends.
+
+    Raises `ListenError`, `DiskError` and `QueueError`.
+    """
     listen = config.server.listen
     (sockets,) = bound(listen.host, listen.port)
     port = int(sockets[0].getsockname()[1])
@@ -140,10 +143,12 @@ async def serve(config: Config, observers: Observers, say: Callable[[str], None]
 
 def told_of(cut: int, left: Drained, say: Callable[[str], None]) -> int:
     """Say what was left undone; gives the exit status."""
+    kept = f"{left.kept} jobs wait for the next start" if left.kept else ""
     if not (cut or left.flights or left.jobs):
-        say("drained: nothing was left undone")
+        say(f"drained: {kept or 'nothing was left undone'}")
         return 0
-    say(f"drained: {cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up")
+    undone = f"{cut} requests cut off, {left.flights} fetches and {left.jobs} jobs given up"
+    say(f"drained: {undone}{'; ' if kept else ''}{kept}")
     return 1
 
 

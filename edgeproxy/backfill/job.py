@@ -1,6 +1,7 @@
-"""What is to be copied into which bucket, and how a job ended."""
+"""What is to be copied into which bucket, how a job ended, and what is known of it meanwhile."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 from edgeproxy.core.key import CacheKey
@@ -21,7 +22,8 @@ class Job:
     """Where the cache has the same bytes."""
     max_bytes: int
     """An object larger than this is not copied."""
-    attempt: int = 1
+    attempt: int = 0
+    """Which attempt this is; 0 = there was none yet."""
 
     @property
     def identity(self) -> tuple[str, bytes]:
@@ -56,3 +58,70 @@ class Failed:
 
 
 Outcome: TypeAlias = Stored | Skipped | Failed
+
+
+class State(StrEnum):
+    """Where a job is. The first two are live: at most one live job has a `Job.identity`."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    STORED = "stored"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    """Trying again could not help."""
+    DEAD = "dead"
+    """It was tried as often as it may be."""
+
+
+LIVE = frozenset({State.QUEUED, State.LEASED})
+"""There is still something to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work at a job, until it is given back, taken by another after it ran out, or ended."""
+
+    number: int
+    turn: int
+    """How many leases of this job there have been: an older one is worth nothing."""
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is known of a job. `added_at` and `changed_at` are POSIX seconds."""
+
+    number: int
+    job: Job
+    state: State
+    added_at: float
+    changed_at: float
+    reason: Reason | None = None
+    """Why it was skipped, has failed, or is to be tried again."""
+    message: str = ""
+    size: int | None = None
+    """Bytes that were stored."""
+    took_s: float | None = None
+    """How long the last attempt took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What an attempt leaves behind in the queue."""
+
+    state: State
+    reason: Reason | None = None
+    message: str = ""
+    size: int | None = None
+
+
+def ending(outcome: Outcome, *, is_last: bool) -> Ending:
+    """How the queue is to remember `outcome`; `is_last` = there is no attempt left."""
+    match outcome:
+        case Stored():
+            return Ending(State.STORED, size=outcome.size)
+        case Skipped():
+            return Ending(State.SKIPPED, outcome.reason)
+        case Failed():
+            state = State.FAILED if outcome.is_final else State.DEAD if is_last else State.QUEUED
+            return Ending(state, outcome.reason, outcome.message)

@@ -1,82 +1,112 @@
-"""Jobs that wait. One interface; the queue in memory is its first form."""
+"""Jobs that wait: one interface, whether they are kept in memory or in a file."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from edgeproxy.backfill.job import Job
+from edgeproxy.backfill.job import Ending, Job, Lease, State
 from edgeproxy.core.reason import Reason
+
+POLL_S = 1.0
+"""How long at most until it is looked for jobs that were put in, or have become due, without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a queue holds to, whatever keeps it."""
+
+    capacity: int
+    """Live jobs; more are refused."""
+    attempts: int
+    """Leases that a job may have without one of them having ended; then it is dead."""
+    lease_s: float
+    """How long a lease holds unless it is extended."""
+    missing_s: float
+    """How long an object that its source has not is not queued again."""
+    history: int
+    """Ended jobs that are remembered; the oldest go first."""
 
 
 class Queue(Protocol):
-    """Where jobs wait. A job that was taken is done or put back; at most one a `Job.identity` at a time."""
+    """Where jobs wait, are leased and end. Nothing waits for a disk on the loop, and nothing fails:
 
-    def offer(self, job: Job) -> Reason | None:
-        """Take `job` in, never waiting; else say why not."""
-        ...
-
-    async def take(self) -> Job:
-        """The next job that is due; waits for one."""
-        ...
-
-    def done(self, job: Job) -> None:
-        """The job needs no more work, however it ended."""
-        ...
-
-    def put_back(self, job: Job, delay_s: float) -> None:
-        """The job is due again after `delay_s`."""
-        ...
-
-    def __len__(self) -> int:
-        """Jobs waiting and at work."""
-        ...
-
-
-class MemoryQueue:
-    """Jobs in this process, first in, first out; they are gone with it.
-
-    `call_later` arms timers (`loop.call_later`), so that tests can turn time by hand.
+    where what keeps the jobs is out of order, that is counted and told, and jobs stay what they were.
     """
 
-    def __init__(self, capacity: int, call_later: Callable[[float, Callable[[], None]], object]) -> None:
-        self._capacity = capacity
-        self._call_later = call_later
-        self._due: deque[Job] = deque()
-        self._known: set[tuple[str, bytes]] = set()
-        self._arrived = asyncio.Event()
+    is_durable: bool
+    """Whether the jobs outlive this process."""
 
     def offer(self, job: Job) -> Reason | None:
-        """Refuses with QUEUED_ALREADY or QUEUE_FULL."""
-        if job.identity in self._known:
-            return Reason.QUEUED_ALREADY
-        if len(self._known) >= self._capacity:
-            return Reason.QUEUE_FULL
-        self._known.add(job.identity)
-        self._arrive(job)
-        return None
+        """Take `job` in, never waiting; else QUEUED_ALREADY, QUEUE_FULL or SOURCE_STATUS.
 
-    async def take(self) -> Job:
-        """Waits until a job is due."""
-        while not self._due:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._due.popleft()
+        A refusal may be found out only later: then whoever made the queue is told.
+        """
+        ...
 
-    def done(self, job: Job) -> None:
-        """Its key may be queued again."""
-        self._known.discard(job.identity)
+    async def lease(self) -> Lease | None:
+        """A job that is due, for this process alone; None if there is none. Its attempt counts."""
+        ...
 
-    def put_back(self, job: Job, delay_s: float) -> None:
-        """Keeps its place in the capacity meanwhile."""
-        self._call_later(delay_s, lambda: self._arrive(job))
+    async def arrival(self) -> None:
+        """Wait until there may be a job that is due, or `wake` is called."""
+        ...
 
-    def _arrive(self, job: Job) -> None:
-        self._due.append(job)
-        self._arrived.set()
+    def wake(self) -> None:
+        """End an `arrival`."""
+        ...
 
-    def __len__(self) -> int:
-        return len(self._known)
+    async def extend(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Let these begin anew; gives those that are lost."""
+        ...
 
-    def __repr__(self) -> str:
-        return f"MemoryQueue({len(self._due)} due, {len(self)} of {self._capacity})"
+    async def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float = 0.0) -> bool:
+        """An attempt has ended, and with it the job unless that is QUEUED: then it is due in `retry_in_s`.
+
+        False if the lease was lost: then nothing has changed.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the job back as it was before; the attempt does not count."""
+        ...
+
+    async def written(self) -> int:
+        """Return when the jobs that were offered are where they stay; gives how many cannot be put there."""
+        ...
+
+    async def counts(self) -> Mapping[State, int]:
+        """How many jobs there are in each state."""
+        ...
+
+    @property
+    def faults(self) -> int:
+        """How often what keeps the jobs was out of order."""
+        ...
+
+    async def close(self) -> None:
+        """Put where they stay the jobs that were offered. Nobody may ask any more."""
+        ...
+
+
+class Bell:
+    """Rings when there may be something to do."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Whoever listens hears it, or else the next one who does."""
+        self._rung.set()
+
+    def hush(self) -> None:
+        """What has rung so far is being looked after."""
+        self._rung.clear()
+
+    async def heard(self, within_s: float) -> None:
+        """Return when it rings, or after `within_s`."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._rung.wait()
+        except TimeoutError:
+            return

@@ -32,6 +32,7 @@ def broken_references(tree: dict[str, Any]) -> Iterator[Mistake]:
     yield from _unreached(_listed(tree, "behaviors"))
     yield from _unreached(_rules(tree))
     yield from _idle_rules(tree)
+    yield from _kept_jobs(tree)
     yield from _listeners(tree)
     yield from _memory_beside_disk(tree)
 
@@ -180,6 +181,11 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
         if filled.isdisjoint(map(str, statuses)):
             wanted = "an origin group with an s3 origin first and such a status in failover_on"
             yield Mistake(dotted(place), f"can never apply to {shown(statuses)}", wanted)
+
+
+def _kept_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
+    if _section(tree, "backfill").get("queue") == "sqlite" and not _section(tree, "state").get("folder"):
+        yield Mistake("state.folder", "is missing while backfill.queue is sqlite", "a folder")
 
 
 def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:

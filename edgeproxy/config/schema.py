@@ -142,6 +142,14 @@ def _max_in_memory(cache: dict[str, Any]) -> int:
     return min((1 if has_disk else 32) * 2**20, int(cache["memory"]))
 
 
+class State(Section):
+    """Where edgeproxy keeps what outlives it, other than the cache."""
+
+    folder: Annotated[str, Text(r"[^\0]+", "a folder", "folder")] | None = None
+    """Where it is kept; made if it is not there. On a disk of this machine, where several edgeproxy may
+    share it."""
+
+
 class Cache(Section):
     """What is stored of answers: in memory, and below it on disk."""
 
@@ -271,16 +279,26 @@ class Backfill(Section):
 
     rules: tuple[BackfillRule, ...] = ()
     """Rules in order; without any, nothing is copied."""
+    queue: Literal["memory", "sqlite"] = "memory"
+    """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
+    share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
     """Jobs at work at once; each holds up to one part in memory."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
-    """Jobs that may wait; a full queue refuses more, viewers never wait for it."""
+    """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
     """How often a job is tried."""
     backoff_base: SecondsAboveZero = 1.0
     """Step before the second attempt; it doubles each time and is jittered."""
     backoff_cap: SecondsAboveZero = 60.0
     """Longest step between attempts."""
+    lease: SecondsAboveZero = 30.0
+    """How long a job belongs to a process that says nothing more, such as one that was killed; then others
+    may take it."""
+    missing_for: Seconds = 60.0
+    """How long an object that the full origin said it has not (404, 410) is not queued again."""
+    history: Annotated[int, Whole(0, 10_000_000)] = 10_000
+    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first."""
     part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
 
@@ -292,6 +310,7 @@ class Config(Section):
     admin: Admin = Admin()
     cache: Cache = Cache()
     log: Log = Log()
+    state: State = State()
     origins: dict[Name, Origin] = Field(min_length=1)
     """Where objects come from, by name."""
     origin_groups: dict[Name, OriginGroup] = Field(default={})
@@ -309,6 +328,13 @@ class Config(Section):
     custom_error_responses: Annotated[tuple[CustomErrorResponse, ...], BeforeValidator(_each_code_once)] = ()
     """Errors that viewers get a page for, or that are to be remembered for other than 10 seconds."""
     backfill: Backfill = Backfill()
+
+    @model_validator(mode="after")
+    def _keeps_jobs(self) -> Self:
+        """Jobs outlive the process wherever they can."""
+        if self.state.folder is not None and "queue" not in self.backfill.model_fields_set:
+            object.__setattr__(self, "backfill", self.backfill.model_copy(update={"queue": "sqlite"}))
+        return self
 
     def behavior_values(self) -> tuple[Behavior, ...]:
         """The behaviours as the rules take them, the default one last."""

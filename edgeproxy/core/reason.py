@@ -85,6 +85,7 @@ class Reason(StrEnum):
     LENGTH_MISMATCH = "length-mismatch"
     DIGEST_MISMATCH = "digest-mismatch"
     WRITE_FAILED = "write-failed"
+    WORKER_LOST = "worker-lost"
 
     # Something of ours broke.
     INTERNAL = "internal"

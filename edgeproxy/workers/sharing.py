@@ -30,7 +30,10 @@ def share(config: Config) -> Config:
             "backfill": config.backfill.model_copy(
                 update={
                     "concurrency": part(config.backfill.concurrency),
-                    "queue_size": part(config.backfill.queue_size),
+                    # A queue in a file is one for all.
+                    "queue_size": part(config.backfill.queue_size)
+                    if config.backfill.queue == "memory"
+                    else config.backfill.queue_size,
                 }
             ),
         }

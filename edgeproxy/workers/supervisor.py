@@ -5,13 +5,16 @@ import multiprocessing
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
-from edgeproxy.app import Drained, new_instance
+from edgeproxy.app import Drained, new_instance, queue_of
+from edgeproxy.backfill.job import LIVE
+from edgeproxy.backfill.queue import Queue
+from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
@@ -92,10 +95,15 @@ class Supervisor:
     """All workers as one: `Operated`, to the admin port."""
 
     def __init__(
-        self, config: Config, sockets: list[list[socket.socket]], say: Callable[[str], None]
+        self,
+        config: Config,
+        sockets: list[list[socket.socket]],
+        queue: Queue,
+        say: Callable[[str], None],
     ) -> None:
         self._config = config
         self._instance = new_instance()
+        self._queue = queue
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
@@ -180,7 +188,8 @@ class Supervisor:
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes of all together."""
-        return merged(await self._all("stats"))
+        shared = {"disk", "jobs"} if self._queue.is_durable else {"disk"}
+        return merged(await self._all("stats"), frozenset(shared))
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to a request that the first worker gets: each has a memory of its own."""
@@ -204,8 +213,12 @@ class Supervisor:
         timeout_s = self._config.server.drain_timeout + 5
         ends = await asyncio.gather(*(slot.drain(timeout_s) for slot in self._slots))
         done = [end for end in ends if end is not None]
-        left = Drained(sum(drained.flights for _, drained in done), sum(drained.jobs for _, drained in done))
-        return sum(cut for cut, _ in done), left
+        flights = sum(drained.flights for _, drained in done)
+        jobs = sum(drained.jobs for _, drained in done)
+        # Only now are they what they stay: each worker saw also what the others were still at.
+        counts = await self._queue.counts()
+        kept = sum(counts[state] for state in LIVE) if self._queue.is_durable else 0
+        return sum(cut for cut, _ in done), Drained(flights, jobs, kept)
 
     def kill(self) -> None:
         """End all workers at once."""
@@ -234,20 +247,26 @@ def _end_of(process: SpawnProcess) -> str:
 async def supervise(config: Config, say: Callable[[str], None]) -> int:
     """Serve with several workers until told to stop; gives the exit status, as `serve.serve` does.
 
-    Raises `ListenError`, `DiskError` and `StartError`.
+    Raises `ListenError`, `DiskError`, `QueueError` and `StartError`.
     """
     listen = config.server.listen
     sockets = bound(listen.host, listen.port, config.server.workers)
     viewers = Address(listen.host, int(sockets[0][0].getsockname()[1]))
-    folder = Folder(Path(config.cache.disk.folder)) if config.cache.disk is not None else None
-    supervisor = Supervisor(share(config), sockets, say)
 
-    def why_not_ready() -> str | None:
-        return "draining" if supervisor.is_draining else None
-
-    try:
-        if folder is not None and config.cache.disk is not None:
+    async with AsyncExitStack() as stack:
+        stack.callback(close, sockets)
+        if config.cache.disk is not None:
+            folder = Folder(Path(config.cache.disk.folder))
+            stack.callback(folder.release)
             await asyncio.to_thread(folder.take, config.cache.disk.size)
+        queue = await queue_of(config, SystemClock(), frozenset(), on_fault=say, on_refused=lambda _: None)
+        stack.push_async_callback(queue.close)
+        supervisor = Supervisor(share(config), sockets, queue, say)
+        stack.push_async_callback(supervisor.end)
+
+        def why_not_ready() -> str | None:
+            return "draining" if supervisor.is_draining else None
+
         await supervisor.start()
         async with administered(config, supervisor, why_not_ready) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
@@ -255,7 +274,3 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
             cut, left = await supervisor.drain()
             return told_of(cut, left, say)
-    finally:
-        await supervisor.end()
-        if folder is not None:
-            folder.release()

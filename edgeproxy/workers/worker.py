@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
 from edgeproxy.app import Member
+from edgeproxy.backfill.sqlite import QueueError
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -23,7 +24,7 @@ def work(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         run(Worker(config, number, instance, end).serve(sockets))
-    except DiskError as error:
+    except (DiskError, QueueError) as error:
         _say(f"worker {number}: {error}")
         sys.exit(1)
 
@@ -46,7 +47,7 @@ class Worker:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Return when the supervisor has hung up, and viewers have been served till then.
 
-        Raises `DiskError`.
+        Raises `DiskError` and `QueueError`.
         """
         observers, log = logged(self._config, _say)
         async with viewed(

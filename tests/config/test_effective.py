@@ -42,6 +42,8 @@ cache:
 log:
   format: text
   access: true
+state:
+  folder: null
 origins:
   bucket:
     type: s3
@@ -148,11 +150,15 @@ backfill:
     on_status: [404]
     max_object: 5TiB
     enabled: true
+  queue: memory
   concurrency: 4
   queue_size: 10000
   attempts: 5
   backoff_base: 1s
   backoff_cap: 1m
+  lease: 30s
+  missing_for: 1m
+  history: 10000
   part_size: 8MiB
 """
 

@@ -155,3 +155,14 @@ def test_no_secret_is_in_a_repr() -> None:
     assert "hunter2" not in repr(config)
     assert "hunter2" not in str(config)
     assert config.origins["bucket"].custom_headers == {"X-A": "hunter2"}
+
+
+def test_jobs_are_kept_wherever_they_can_be() -> None:
+    def queue(text: str) -> str:
+        return parse(f"{SMALL}\n{text}", {}).backfill.queue
+
+    assert queue("") == "memory"
+    assert queue("state: {folder: here}") == "sqlite"
+    assert queue("state: {folder: here}\nbackfill: {rules: [{}]}") == "sqlite"
+    assert queue("state: {folder: here}\nbackfill: {queue: memory}") == "memory"
+    assert queue("state: {folder: ''}") == "memory"

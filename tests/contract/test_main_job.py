@@ -134,7 +134,7 @@ async def test_a_truncated_source_leaves_nothing_behind(
     await e.gateway.app.backfilled()
     assert (await s3.list_objects_v2(Bucket=bucket)).get("Contents", []) == []
     assert (await s3.list_multipart_uploads(Bucket=bucket)).get("Uploads", []) == []
-    assert e.counts() == {"queued": 1, "retried": 1, "failed-origin-cut": 1}
+    assert e.counts() == {"queued": 1, "retried": 1, "dead-origin-cut": 1}
 
 
 @pytest.mark.parametrize("size", [3, 12 * MIB], ids=["one piece", "parts"])

@@ -72,7 +72,7 @@ async def test_bytes_have_to_be_what_their_digest_says(
     assert (answer.status, body) == (200, b"body")
     assert await h.stored() == stored
     if not stored:
-        assert h.edge.counts() == {"queued": 1, "retried": 1, "failed-digest-mismatch": 1}
+        assert h.edge.counts() == {"queued": 1, "retried": 1, "dead-digest-mismatch": 1}
 
 
 async def test_an_object_that_is_gone_at_the_source_is_not_tried_again(house: Build) -> None:
@@ -82,7 +82,7 @@ async def test_an_object_that_is_gone_at_the_source_is_not_tried_again(house: Bu
     h = await house(gone)
     await h.edge.get("/a", "HEAD")
     assert await h.stored() == {}
-    assert h.edge.counts() == {"queued": 1, "failed-source-status": 1}
+    assert h.edge.counts() == {"queued": 1, "skipped-source-status": 1}
 
 
 async def test_a_primary_that_is_down_lacks_nothing(house: Build) -> None:

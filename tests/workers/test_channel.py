@@ -112,12 +112,16 @@ def test_the_state_of_all() -> None:
     one = {"uptime_s": 5.0, "requests": {"by_status": {"200": 2}}, "cache": {"max_bytes": 10}}
     other = {"uptime_s": 9.0, "requests": {"by_status": {"200": 1, "404": 1}}, "cache": {"max_bytes": 10}}
     disk = {"entries": 4, "used_bytes": 5, "max_bytes": 6, "faults": 1}
-    assert merged([{**one, "disk": disk}, {**other, "disk": disk}]) == {
+    jobs = {"queued": 2, "dead": 1, "faults": 1}
+    states = [{**one, "disk": disk, "jobs": jobs}, {**other, "disk": disk, "jobs": jobs}]
+    assert merged(states, frozenset({"disk"}))["jobs"] == {"queued": 4, "dead": 2, "faults": 2}
+    assert merged(states, frozenset({"disk", "jobs"})) == {
         "workers": 2,
         "uptime_s": 9.0,
         "requests": {"by_status": {"200": 3, "404": 1}},
         "cache": {"max_bytes": 20},
         "disk": {"entries": 4, "used_bytes": 5, "max_bytes": 6, "faults": 2},
+        "jobs": {"queued": 2, "dead": 1, "faults": 2},
     }
 
 

@@ -21,6 +21,11 @@ def test_a_quarter_of_everything_and_one_at_least() -> None:
     assert whole == parse(TEXT, {})
 
 
+def test_a_queue_in_a_file_is_one_for_all() -> None:
+    part = share(parse(TEXT + "state: {folder: /x}\n", {}))
+    assert (part.backfill.queue, part.backfill.queue_size) == ("sqlite", 100)
+
+
 def test_the_rest_is_the_same_for_all() -> None:
     part, whole = share(parse(TEXT, {})), parse(TEXT, {})
     assert part.default_behavior == whole.default_behavior

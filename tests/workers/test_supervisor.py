@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.queue import Terms
+from edgeproxy.clock import SystemClock
 from edgeproxy.config.load import parse
 from edgeproxy.workers import supervisor
 from edgeproxy.workers.channel import Channel
@@ -20,7 +23,8 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch: pytes
     monkeypatch.setattr(supervisor, "_LONGEST_REST_S", 0.0)
     monkeypatch.setattr(supervisor, "_SHORTEST_REST_S", 0.0)
     said: list[str] = []
-    one = Supervisor(parse(CONFIG, {}), [[]], said.append)
+    queue = MemoryQueue(Terms(1, 1, 1, 1, 1), SystemClock())
+    one = Supervisor(parse(CONFIG, {}), [[]], queue, said.append)
     faults = [None, OSError(11, "Resource temporarily unavailable"), None]
     far: list[Channel] = []
 

@@ -1,0 +1,358 @@
+"""The jobs in a file: SQLite, shared by all processes of one machine.
+
+Every method waits for the disk and is called in a thread. Times until which a job is held are those of
+the machine's monotonic clock, which all of its processes share, so that nobody loses a lease because
+the date was set. Each is kept with the moment since when: after a restart of the machine that lies ahead.
+"""
+
+# ruff: noqa: S608 - what queries are put together from stands here; values never do
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State
+from edgeproxy.backfill.queue import Terms
+from edgeproxy.core.key import CacheKey
+from edgeproxy.core.reason import Reason
+
+_BUSY_S = 10.0
+"""How long a process waits for the others' transactions, each of which takes well under a millisecond."""
+_KEPT_S = 30 * 86_400
+"""How long ended jobs are remembered at most."""
+_AT_ONCE = 16
+_MOST_BYTES = 2**63 - 1
+_VERSION = 1
+
+_LIVE = "state IN ('queued', 'leased')"
+_SCHEMA = f"""
+CREATE TABLE job (
+  id        INTEGER PRIMARY KEY AUTOINCREMENT,
+  target    TEXT NOT NULL,                    -- the origin group
+  key       BLOB NOT NULL,
+  path      BLOB NOT NULL,
+  cache_key TEXT NOT NULL,
+  max_bytes INTEGER NOT NULL,
+  state     TEXT NOT NULL,
+  attempt   INTEGER NOT NULL DEFAULT 0,
+  turn      INTEGER NOT NULL DEFAULT 0,       -- how many leases there have been
+  since     REAL NOT NULL,                    -- held since then, and
+  until     REAL NOT NULL,                    -- not due before then, both by the monotonic clock
+  reason    TEXT,
+  message   TEXT NOT NULL DEFAULT '',
+  bytes     INTEGER,
+  took_s    REAL,
+  added_at  REAL NOT NULL,
+  changed_at REAL NOT NULL
+);
+CREATE UNIQUE INDEX job_live ON job (target, key) WHERE {_LIVE};
+CREATE INDEX job_due ON job (target, until) WHERE {_LIVE};
+CREATE INDEX job_ended ON job (changed_at) WHERE NOT {_LIVE};
+CREATE INDEX job_missing ON job (target, key, changed_at)
+  WHERE state = 'skipped' AND reason = 'source-status';
+CREATE TABLE tally (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
+  UPDATE tally SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+CREATE TRIGGER job_changed AFTER UPDATE OF state ON job BEGIN
+  UPDATE tally SET jobs = jobs - 1 WHERE state = OLD.state;
+  UPDATE tally SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
+  UPDATE tally SET jobs = jobs - 1 WHERE state = OLD.state;
+END;
+"""
+_COLUMNS = (
+    "id, target, key, path, cache_key, max_bytes, state, attempt, reason, message, bytes, took_s,"
+    " added_at, changed_at"
+)
+
+
+class LedgerError(Exception):
+    """The file could not be read or written; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The time on both clocks: POSIX seconds, and those of the monotonic clock."""
+
+    now: float
+    elapsed: float
+
+
+class Ledger:
+    """All jobs of a machine. One thread at a time."""
+
+    def __init__(self, path: Path, terms: Terms) -> None:
+        self._path = path
+        self._terms = terms
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            # No transaction is lost when the process is killed; when the machine is, the last may be,
+            # but never by halves: the next miss of the object queues it again.
+            db.execute("PRAGMA synchronous = NORMAL")
+            self._connection = db
+        return self._connection
+
+    @contextmanager
+    def _asking(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._db
+        except sqlite3.Error as error:
+            raise LedgerError(str(error)) from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        with self._asking() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                # What SQLite gave up by itself, as it does when the disk is full, is no transaction now.
+                with suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    def prepare(self, at: Moment) -> None:
+        """Make folder and tables where there are none.  Raises `LedgerError`.
+
+        A file of another version is left as it is: the jobs in it may be somebody's only list.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(f"{error.filename or self._path.parent}: {error.strerror}") from error
+        with self._asking() as db:
+            # Others may be doing the same: who is first makes the tables.
+            if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                db.execute("PRAGMA journal_mode = WAL")
+        with self._changing() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise LedgerError(f"is of version {version}, and this edgeproxy knows {_VERSION}")
+            if version == 0:
+                for statement in _statements(_SCHEMA):
+                    db.execute(statement)
+                db.executemany("INSERT INTO tally VALUES (?, 0)", ((state.value,) for state in State))
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            # The machine was started anew: nobody holds what was held before.
+            db.execute(f"UPDATE job SET since = ?1, until = ?1 WHERE {_LIVE} AND since > ?1", (at.elapsed,))
+
+    def add(self, jobs: Sequence[Job], at: Moment) -> tuple[list[Reason | None], int]:
+        """Put `jobs` in; gives for each why not, and how many live ones there are then."""
+        with self._changing() as db:
+            live = _live(db)
+            verdicts: list[Reason | None] = []
+            for job in jobs:
+                reason = self._refusal(db, job, live, at.now)
+                if reason is None:
+                    live += 1
+                    db.execute(
+                        "INSERT INTO job (target, key, path, cache_key, max_bytes, state, since, until,"
+                        " added_at, changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+                        (
+                            job.group,
+                            job.key,
+                            job.path.encode("utf-8", "surrogatepass"),
+                            json.dumps([getattr(job.cache_key, field.name) for field in fields(CacheKey)]),
+                            min(job.max_bytes, _MOST_BYTES),
+                            at.elapsed,
+                            at.elapsed,
+                            at.now,
+                            at.now,
+                        ),
+                    )
+                verdicts.append(reason)
+            return verdicts, live
+
+    def _refusal(self, db: sqlite3.Connection, job: Job, live: int, now: float) -> Reason | None:
+        if db.execute(
+            f"SELECT 1 FROM job WHERE target = ? AND key = ? AND {_LIVE}", (job.group, job.key)
+        ).fetchone():
+            return Reason.QUEUED_ALREADY
+        if live >= self._terms.capacity:
+            return Reason.QUEUE_FULL
+        # What ended in times to come did so before the date was set back.
+        if db.execute(
+            "SELECT 1 FROM job WHERE target = ? AND key = ? AND changed_at > ? AND changed_at <= ?"
+            " AND state = 'skipped' AND reason = 'source-status'",
+            (job.group, job.key, now - self._terms.missing_s, now),
+        ).fetchone():
+            return Reason.SOURCE_STATUS
+        return None
+
+    def lease(self, groups: frozenset[str], at: Moment) -> tuple[Lease | None, float | None, int]:
+        """A job of `groups` that is due, else when the next one will be, by the monotonic clock;
+
+        and how many live ones there are.
+        """
+        with self._asking() as db:
+            # Nobody else has to wait for one who only looks.
+            first = _first_due(db, groups)
+            if first is None or first[0] > at.elapsed:
+                return None, first[0] if first is not None else None, _live(db)
+        with self._changing() as db:
+            while True:
+                first = _first_due(db, groups)
+                if first is None or first[0] > at.elapsed:
+                    return None, first[0] if first is not None else None, _live(db)
+                (*row, turn) = db.execute(
+                    f"SELECT {_COLUMNS}, turn FROM job WHERE id = ?", (first[1],)
+                ).fetchone()
+                entry = _entry(row)
+                if entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
+                    self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
+                    continue
+                db.execute(
+                    "UPDATE job SET state = 'leased', attempt = attempt + 1, turn = turn + 1, since = ?,"
+                    " until = ?, changed_at = ? WHERE id = ?",
+                    (at.elapsed, at.elapsed + self._terms.lease_s, at.now, entry.number),
+                )
+                return Lease(entry.number, turn + 1, _next_attempt(entry.job)), None, _live(db)
+
+    def extend(self, leases: Iterable[Lease], at: Moment) -> list[Lease]:
+        """Let these begin anew; gives those that are lost."""
+        with self._changing() as db:
+            until = at.elapsed + self._terms.lease_s
+            return [
+                lease for lease in leases if not _held(db, lease, "since = ?, until = ?", (at.elapsed, until))
+            ]
+
+    def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float, at: Moment) -> bool:
+        """The attempt, and unless it is to be QUEUED the job, has ended; False if the lease was lost."""
+        with self._changing() as db:
+            if not _held(db, lease, "turn = turn", ()):
+                return False
+            if ending.state is State.QUEUED:
+                db.execute(
+                    "UPDATE job SET state = 'queued', since = ?, until = ?, reason = ?, message = ?,"
+                    " took_s = ?, changed_at = ? WHERE id = ?",
+                    (
+                        at.elapsed,
+                        at.elapsed + retry_in_s,
+                        ending.reason,
+                        ending.message,
+                        took_s,
+                        at.now,
+                        lease.number,
+                    ),
+                )
+            else:
+                self._end(db, lease.number, ending, took_s, at.now)
+            return True
+
+    def release(self, lease: Lease, at: Moment) -> None:
+        """Give it back; the attempt does not count."""
+        with self._changing() as db:
+            _held(
+                db,
+                lease,
+                "state = 'queued', attempt = attempt - 1, since = ?, until = ?",
+                (at.elapsed, at.elapsed),
+            )
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs there are in each state."""
+        with self._asking() as db:
+            found = dict(db.execute("SELECT state, jobs FROM tally").fetchall())
+            return {state: found.get(state.value, 0) for state in State}
+
+    def close(self) -> None:
+        """Nobody may ask any more."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _end(
+        self, db: sqlite3.Connection, number: int, ending: Ending, took_s: float | None, now: float
+    ) -> None:
+        db.execute(
+            "UPDATE job SET state = ?, reason = ?, message = ?, bytes = ?, took_s = ?, changed_at = ?"
+            " WHERE id = ?",
+            (ending.state, ending.reason, ending.message, ending.size, took_s, now, number),
+        )
+        # Some more than the one that was added, so that a list that is too long becomes shorter.
+        (jobs,) = db.execute(f"SELECT sum(jobs) FROM tally WHERE NOT {_LIVE}").fetchone()
+        oldest = f"SELECT id FROM job WHERE NOT {_LIVE} ORDER BY changed_at LIMIT ?"
+        too_many = max(0, min(jobs - self._terms.history, _AT_ONCE))
+        db.execute(f"DELETE FROM job WHERE id IN ({oldest})", (too_many,))
+        db.execute(f"DELETE FROM job WHERE id IN ({oldest}) AND changed_at < ?", (_AT_ONCE, now - _KEPT_S))
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._path.name})"
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: sqlite3's own way to run them all ends the transaction first."""
+    statement = ""
+    for line in script.strip().splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _live(db: sqlite3.Connection) -> int:
+    (jobs,) = db.execute(f"SELECT sum(jobs) FROM tally WHERE {_LIVE}").fetchone()
+    return int(jobs)
+
+
+def _first_due(db: sqlite3.Connection, groups: Iterable[str]) -> tuple[float, int] | None:
+    """When the first job of `groups` is due, and its id."""
+    # A query for each, or the jobs of others would have to be passed over one by one.
+    found = (
+        db.execute(
+            f"SELECT until, id FROM job INDEXED BY job_due WHERE {_LIVE} AND target = ?"
+            " ORDER BY until, id LIMIT 1",
+            (group,),
+        ).fetchone()
+        for group in groups
+    )
+    return min((row for row in found if row is not None), default=None)
+
+
+def _held(db: sqlite3.Connection, lease: Lease, change: str, values: tuple[Any, ...]) -> bool:
+    """Change the job if `lease` still holds, else say False."""
+    done = db.execute(
+        f"UPDATE job SET {change} WHERE id = ? AND turn = ? AND state = 'leased'",
+        (*values, lease.number, lease.turn),
+    )
+    return done.rowcount == 1
+
+
+def _next_attempt(job: Job) -> Job:
+    return replace(job, attempt=job.attempt + 1)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    (
+        number,
+        group,
+        key,
+        path,
+        cache_key,
+        max_bytes,
+        state,
+        attempt,
+        reason,
+        message,
+        size,
+        took_s,
+        *times,
+    ) = row
+    added_at, changed_at = times
+    method, key_path, query, headers, cookies = json.loads(cache_key)
+    where = CacheKey(method, key_path, query, tuple((name, value) for name, value in headers), cookies)
+    job = Job(group, key, path.decode("utf-8", "surrogatepass"), where, max_bytes, attempt)
+    why = Reason(reason) if reason is not None else None
+    return Entry(number, job, State(state), added_at, changed_at, why, message, size, took_s)

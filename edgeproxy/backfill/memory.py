@@ -1,0 +1,171 @@
+"""The queue in memory: for where there is nothing to keep it in."""
+
+import heapq
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State
+from edgeproxy.backfill.queue import POLL_S, Bell, Terms
+from edgeproxy.clock import Clock
+from edgeproxy.core.reason import Reason
+
+
+@dataclass(slots=True)
+class _Live:
+    entry: Entry
+    until: float
+    """It is not due before: it is leased, or its next attempt has to wait. By the monotonic clock."""
+    turn: int = 0
+
+
+class MemoryQueue:
+    """Jobs in this process, in the order in which they become due; they are gone with it."""
+
+    is_durable = False
+    faults = 0
+
+    def __init__(self, terms: Terms, clock: Clock) -> None:
+        self._terms = terms
+        self._clock = clock
+        self._numbers = 0
+        self._live: dict[int, _Live] = {}
+        self._by_identity: dict[tuple[str, bytes], int] = {}
+        # What is due when; a row that is not what its job has to say is out of date.
+        self._due: list[tuple[float, int]] = []
+        self._ended: OrderedDict[int, Entry] = OrderedDict()
+        self._missing: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._bell = Bell()
+
+    def offer(self, job: Job) -> Reason | None:
+        """See `Queue`; every refusal is told at once."""
+        if job.identity in self._by_identity:
+            return Reason.QUEUED_ALREADY
+        if len(self._live) >= self._terms.capacity:
+            return Reason.QUEUE_FULL
+        if self._clock.elapsed() < self._missing.get(job.identity, 0.0):
+            return Reason.SOURCE_STATUS
+        self._numbers += 1
+        now = self._clock.now()
+        self._live[self._numbers] = _Live(Entry(self._numbers, job, State.QUEUED, now, now), 0.0)
+        self._by_identity[job.identity] = self._numbers
+        self._hold(self._numbers, self._clock.elapsed())
+        self._bell.ring()
+        return None
+
+    async def lease(self) -> Lease | None:
+        """See `Queue`."""
+        self._bell.hush()
+        now = self._clock.elapsed()
+        while (until := self._next_due()) is not None and until <= now:
+            _, number = heapq.heappop(self._due)
+            live = self._live[number]
+            job = live.entry.job
+            if live.entry.state is State.LEASED and job.attempt >= self._terms.attempts:
+                self._end(number, Ending(State.DEAD, Reason.WORKER_LOST), None)
+                continue
+            live.turn += 1
+            self._change(number, State.LEASED, replace(job, attempt=job.attempt + 1))
+            self._hold(number, now + self._terms.lease_s)
+            return Lease(number, live.turn, live.entry.job)
+        return None
+
+    async def arrival(self) -> None:
+        """See `Queue`."""
+        until = self._next_due()
+        await self._bell.heard(POLL_S if until is None else min(POLL_S, until - self._clock.elapsed()))
+
+    def wake(self) -> None:
+        """See `Queue`."""
+        self._bell.ring()
+
+    async def extend(self, leases: Iterable[Lease]) -> list[Lease]:
+        """See `Queue`."""
+        lost = []
+        for lease in leases:
+            if self._is_held(lease):
+                self._hold(lease.number, self._clock.elapsed() + self._terms.lease_s)
+            else:
+                lost.append(lease)
+        return lost
+
+    async def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float = 0.0) -> bool:
+        """See `Queue`."""
+        if not self._is_held(lease):
+            return False
+        if ending.state is State.QUEUED:
+            live = self._live[lease.number]
+            self._change(lease.number, State.QUEUED, lease.job)
+            live.entry = replace(live.entry, reason=ending.reason, message=ending.message, took_s=took_s)
+            self._hold(lease.number, self._clock.elapsed() + retry_in_s)
+            self._bell.ring()
+        else:
+            self._end(lease.number, ending, took_s)
+        return True
+
+    async def release(self, lease: Lease) -> None:
+        """See `Queue`."""
+        if self._is_held(lease):
+            self._change(lease.number, State.QUEUED, replace(lease.job, attempt=lease.job.attempt - 1))
+            self._hold(lease.number, self._clock.elapsed())
+            self._bell.ring()
+
+    async def written(self) -> int:
+        """See `Queue`."""
+        return 0
+
+    async def counts(self) -> Mapping[State, int]:
+        """See `Queue`."""
+        entries = [*(live.entry for live in self._live.values()), *self._ended.values()]
+        states = Counter(entry.state for entry in entries)
+        return {state: states[state] for state in State}
+
+    async def close(self) -> None:
+        """See `Queue`."""
+
+    def _is_held(self, lease: Lease) -> bool:
+        live = self._live.get(lease.number)
+        return live is not None and live.entry.state is State.LEASED and live.turn == lease.turn
+
+    def _hold(self, number: int, until: float) -> None:
+        """Let it be due at `until`."""
+        self._live[number].until = until
+        heapq.heappush(self._due, (until, number))
+
+    def _next_due(self) -> float | None:
+        """When the next job is due, by the monotonic clock."""
+        while self._due:
+            until, number = self._due[0]
+            if number in self._live and self._live[number].until == until:
+                return until
+            heapq.heappop(self._due)
+        return None
+
+    def _change(self, number: int, state: State, job: Job) -> None:
+        live = self._live[number]
+        live.entry = replace(live.entry, state=state, job=job, changed_at=self._clock.now())
+
+    def _end(self, number: int, ending: Ending, took_s: float | None) -> None:
+        """The job is live no more."""
+        entry = self._live.pop(number).entry
+        identity = entry.job.identity
+        del self._by_identity[identity]
+        self._ended[number] = replace(
+            entry,
+            state=ending.state,
+            changed_at=self._clock.now(),
+            reason=ending.reason,
+            message=ending.message,
+            size=ending.size,
+            took_s=took_s,
+        )
+        while len(self._ended) > self._terms.history:
+            self._ended.popitem(last=False)
+        if ending.reason is Reason.SOURCE_STATUS and ending.state is State.SKIPPED:
+            self._missing[identity] = self._clock.elapsed() + self._terms.missing_s
+            self._missing.move_to_end(identity)
+            while len(self._missing) > self._terms.history:
+                self._missing.popitem(last=False)
+
+    def __repr__(self) -> str:
+        return f"MemoryQueue({len(self._live)} of {self._terms.capacity})"

@@ -1,0 +1,242 @@
+"""The queue in a file: it outlives the process, however that ends, and several processes share it.
+
+What has to wait for the disk waits in a thread, and viewers do not wait for that: a job that is offered
+goes to the file a moment later, together with those that came meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from edgeproxy.backfill.job import LIVE, Ending, Job, Lease, State
+from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment
+from edgeproxy.backfill.queue import POLL_S, Bell, Terms
+from edgeproxy.clock import Clock
+from edgeproxy.core.reason import Reason
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_SURE_S = 1.0
+"""How long it is believed without asking the file that a job is still live."""
+_REST_S = 1.0
+"""How long to wait before jobs are again put into a file that did not take them."""
+_TELL_S = 10.0
+_AT_ONCE = 1000
+"""Jobs that are put in together."""
+
+
+class QueueError(Exception):
+    """There is no queue to be had; the message says why."""
+
+
+class SqliteQueue:
+    """See `Queue`. Leases jobs of `groups`; those of others are for other processes.
+
+    `on_fault` hears what is out of order, `on_refused` of each job that turned out not to be wanted.
+    """
+
+    is_durable = True
+
+    def __init__(
+        self,
+        path: Path,
+        terms: Terms,
+        clock: Clock,
+        groups: frozenset[str],
+        *,
+        on_fault: Callable[[str], None],
+        on_refused: Callable[[Reason], None],
+    ) -> None:
+        self._path = path
+        self._ledger = Ledger(path, terms)
+        self._terms = terms
+        self._clock = clock
+        self._groups = groups
+        self._on_fault = on_fault
+        self._on_refused = on_refused
+        # One thread for everything: things happen in the order in which they were asked for.
+        self._thread = ThreadPoolExecutor(1, "backfill")
+        self._bell = Bell()
+        self._pending: dict[tuple[str, bytes], Job] = {}
+        self._live_since: dict[tuple[str, bytes], float] = {}
+        self._live = 0
+        self._next_due: float | None = None
+        self._offered = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._written = asyncio.Event()
+        self._written.set()
+        self._putting: asyncio.Task[None] | None = None
+        self.faults = 0
+        self._told_at = -_TELL_S
+
+    async def open(self) -> None:
+        """Make the file ready.  Raises `QueueError`."""
+        try:
+            await self._do(self._ledger.prepare, self._moment())
+            counts = await self._do(self._ledger.counts)
+        except LedgerError as error:
+            raise QueueError(f"{self._path}: {error}") from error
+        self._live = sum(counts[state] for state in LIVE)
+        self._putting = asyncio.get_running_loop().create_task(self._put_all())
+
+    def offer(self, job: Job) -> Reason | None:
+        """See `Queue`; that an object is missing at its source, or queued by others, is found out later."""
+        if job.identity in self._pending or self._is_surely_live(job.identity):
+            return Reason.QUEUED_ALREADY
+        if self._live + len(self._pending) >= self._terms.capacity:
+            return Reason.QUEUE_FULL
+        self._pending[job.identity] = job
+        self._written.clear()
+        self._offered.set()
+        return None
+
+    async def lease(self) -> Lease | None:
+        """See `Queue`."""
+        self._bell.hush()
+        try:
+            lease, self._next_due, self._live = await self._do(
+                self._ledger.lease, self._groups, self._moment()
+            )
+        except LedgerError as error:
+            self._note(error)
+            self._next_due = None
+            return None
+        return lease
+
+    async def arrival(self) -> None:
+        """See `Queue`."""
+        rest_s = POLL_S if self._next_due is None else min(POLL_S, self._next_due - self._clock.elapsed())
+        await self._bell.heard(rest_s)
+
+    def wake(self) -> None:
+        """See `Queue`."""
+        self._bell.ring()
+
+    async def extend(self, leases: Iterable[Lease]) -> list[Lease]:
+        """See `Queue`."""
+        try:
+            return await self._do(self._ledger.extend, list(leases), self._moment())
+        except LedgerError as error:
+            self._note(error)
+            return []
+
+    async def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float = 0.0) -> bool:
+        """See `Queue`."""
+        self._live_since.pop(lease.job.identity, None)
+        try:
+            done = await self._do(self._ledger.settle, lease, ending, took_s, retry_in_s, self._moment())
+        except LedgerError as error:
+            # The lease will run out; whoever takes the job then finds that the object is there.
+            self._note(error)
+            return True
+        if done and ending.state is State.QUEUED:
+            self._bell.ring()
+        elif done:
+            self._live -= 1
+        return done
+
+    async def release(self, lease: Lease) -> None:
+        """See `Queue`."""
+        try:
+            await self._do(self._ledger.release, lease, self._moment())
+        except LedgerError as error:
+            self._note(error)
+        self._bell.ring()
+
+    async def written(self) -> int:
+        """See `Queue`."""
+        await self._written.wait()
+        return len(self._pending)
+
+    async def counts(self) -> Mapping[State, int]:
+        """See `Queue`; none where the file cannot be read."""
+        try:
+            return await self._do(self._ledger.counts)
+        except LedgerError as error:
+            self._note(error)
+            return dict.fromkeys(State, 0)
+
+    async def close(self) -> None:
+        """See `Queue`."""
+        self._closing.set()
+        self._offered.set()
+        if self._putting is not None:
+            await self._putting
+        self._thread.shutdown()
+        self._ledger.close()
+
+    async def _put_all(self) -> None:
+        """Put into the file what is offered, until the queue is closed."""
+        while True:
+            await self._offered.wait()
+            self._offered.clear()
+            is_last = self._closing.is_set()
+            while self._pending:
+                if not await self._put():
+                    if is_last:
+                        break
+                    await self._rest()
+                    is_last = self._closing.is_set()
+            self._written.set()
+            if self._closing.is_set():
+                return
+
+    async def _put(self) -> bool:
+        """Put some of what waits into the file; False if that cannot be done now."""
+        batch = list(self._pending.items())[:_AT_ONCE]
+        try:
+            verdicts, live = await self._do(self._ledger.add, [job for _, job in batch], self._moment())
+        except LedgerError as error:
+            self._note(error)
+            return False
+        self._live = live
+        for (identity, _), reason in zip(batch, verdicts, strict=True):
+            del self._pending[identity]
+            if reason is None or reason is Reason.QUEUED_ALREADY:
+                self._remember(identity)
+            if reason is not None:
+                self._on_refused(reason)
+        self._bell.ring()
+        return True
+
+    async def _rest(self) -> None:
+        # Whoever waits for what cannot be had waits for ever: it is where it stays for now.
+        self._written.set()
+        try:
+            async with asyncio.timeout(_REST_S):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    def _is_surely_live(self, identity: tuple[str, bytes]) -> bool:
+        since = self._live_since.get(identity)
+        return since is not None and self._clock.elapsed() - since < _SURE_S
+
+    def _remember(self, identity: tuple[str, bytes]) -> None:
+        """That this job is live, so that a key that is asked for all the time does not go to the file."""
+        now = self._clock.elapsed()
+        self._live_since.pop(identity, None)
+        self._live_since[identity] = now
+        while now - next(iter(self._live_since.values())) >= _SURE_S:
+            del self._live_since[next(iter(self._live_since))]
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now(), self._clock.elapsed())
+
+    def _note(self, error: LedgerError) -> None:
+        """Count a fault, and tell it, but not each."""
+        self.faults += 1
+        now = self._clock.elapsed()
+        if now - self._told_at >= _TELL_S:
+            self._told_at = now
+            waiting = f", {len(self._pending)} jobs wait in memory" if self._pending else ""
+            self._on_fault(f"backfill queue: {self._path}: {error} ({self.faults} faults so far{waiting})")
+
+    async def _do(self, act: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)
+
+    def __repr__(self) -> str:
+        return f"SqliteQueue({self._path.name}, {self._live} of {self._terms.capacity})"

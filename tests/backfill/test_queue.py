@@ -1,0 +1,361 @@
+"""The contract of every queue: no job twice at a time, none lost, never more than it may hold."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from edgeproxy.backfill.job import Ending, Job, Lease, State
+from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.queue import Queue, Terms
+from edgeproxy.backfill.sqlite import QueueError, SqliteQueue
+from edgeproxy.core.key import CacheKey
+from edgeproxy.core.reason import Reason
+
+TERMS = Terms(capacity=3, attempts=2, lease_s=30, missing_s=60, history=2)
+STORED = Ending(State.STORED, size=4)
+AGAIN = Ending(State.QUEUED, Reason.ORIGIN_CUT, "cut")
+MISSING = Ending(State.SKIPPED, Reason.SOURCE_STATUS)
+
+
+def job(name: str, group: str = "media") -> Job:
+    key = CacheKey("GET", f"/{name}", "q=\udcff", (("accept-encoding", None), ("x-a", "ü")), "a=1")
+    return Job(group, name.encode(), f"/{name}\udcff", key, 2**62)
+
+
+@dataclass
+class Hand:
+    """A clock that is turned by hand."""
+
+    time: float = 1000.0
+    date: float = 5e9
+
+    def now(self) -> float:
+        return self.date + self.time
+
+    def elapsed(self) -> float:
+        return self.time
+
+
+@dataclass
+class Made:
+    """A queue, and what it says later."""
+
+    queue: Queue
+    refused: list[Reason] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    async def put(self, *jobs: Job) -> list[Reason | None]:
+        """What became of each."""
+        said: list[Reason | None] = []
+        for one in jobs:
+            self.refused.clear()
+            reason = self.queue.offer(one)
+            await self.queue.written()
+            said.append(reason or next(iter(self.refused), None))
+        return said
+
+    async def taken(self) -> Lease:
+        lease = await self.queue.lease()
+        assert lease is not None
+        return lease
+
+    async def counts(self) -> dict[str, int]:
+        return {state.value: n for state, n in (await self.queue.counts()).items() if n}
+
+
+Make = Callable[..., Awaitable[Made]]
+
+
+@pytest.fixture
+def clock() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, clock: Hand) -> AsyncIterator[Make]:
+    """Opens queues on one file, as several processes do."""
+    async with AsyncExitStack() as stack:
+
+        async def make(
+            terms: Terms = TERMS, groups: frozenset[str] = frozenset({"media"}), its_clock: Hand = clock
+        ) -> Made:
+            refused: list[Reason] = []
+            faults: list[str] = []
+            path = tmp_path / "state" / "backfill.sqlite"
+            queue = SqliteQueue(
+                path, terms, its_clock, groups, on_fault=faults.append, on_refused=refused.append
+            )
+            await queue.open()
+            stack.push_async_callback(queue.close)
+            return Made(queue, refused, faults)
+
+        yield make
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, opened: Make, clock: Hand) -> Make:
+    if request.param == "sqlite":
+        return opened
+
+    async def in_memory(terms: Terms = TERMS) -> Made:
+        return Made(MemoryQueue(terms, clock))
+
+    return in_memory
+
+
+async def test_what_is_offered_is_leased_once_and_as_it_was(make: Make) -> None:
+    made = await make()
+    assert await made.put(job("a"), job("b")) == [None, None]
+    assert (await made.taken()).job == replace(job("a"), attempt=1)
+    assert (await made.taken()).job.key == b"b"
+    assert await made.queue.lease() is None
+    assert await made.counts() == {"leased": 2}
+
+
+async def test_one_live_job_a_key(make: Make) -> None:
+    made = await make()
+    assert await made.put(job("a"), job("a")) == [None, Reason.QUEUED_ALREADY]
+    lease = await made.taken()
+    assert await made.put(job("a")) == [Reason.QUEUED_ALREADY]
+    assert await made.queue.settle(lease, STORED, 0.5)
+    assert await made.put(job("a")) == [None]
+    assert await made.counts() == {"queued": 1, "stored": 1}
+
+
+async def test_the_same_key_of_another_group_is_another_job(make: Make) -> None:
+    made = await make()
+    assert await made.put(job("a"), job("a", "other")) == [None, None]
+
+
+async def test_it_holds_no_more_than_it_may(make: Make) -> None:
+    made = await make()
+    assert await made.put(*map(job, "abcd")) == [None, None, None, Reason.QUEUE_FULL]
+    lease = await made.taken()
+    assert await made.put(job("d")) == [Reason.QUEUE_FULL]
+    await made.queue.settle(lease, STORED, 0)
+    assert await made.put(job("d")) == [None]
+
+
+async def test_many_at_once_are_bounded_too(make: Make) -> None:
+    made = await make()
+    said = [made.queue.offer(job(name)) for name in "abcd"]
+    assert said == [None, None, None, Reason.QUEUE_FULL]
+    await made.queue.written()
+    assert await made.counts() == {"queued": 3}
+
+
+async def test_a_lease_that_runs_out_is_another_ones(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    first = await made.taken()
+    clock.time += 29
+    assert await made.queue.lease() is None
+    clock.time += 1
+    second = await made.taken()
+    assert (second.number, second.job.attempt) == (first.number, 2)
+    assert await made.queue.extend([first, second]) == [first]
+    assert not await made.queue.settle(first, STORED, 1)
+    await made.queue.release(first)
+    assert await made.counts() == {"leased": 1}
+    assert await made.queue.settle(second, STORED, 1)
+    assert await made.counts() == {"stored": 1}
+
+
+async def test_a_lease_that_is_extended_holds(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    lease = await made.taken()
+    for _ in range(3):
+        clock.time += 20
+        assert await made.queue.extend([lease]) == []
+        assert await made.queue.lease() is None
+    assert await made.queue.settle(lease, STORED, 60)
+
+
+async def test_a_job_that_its_workers_do_not_survive_is_dead(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"), job("b"))
+    for _ in range(2):
+        assert (await made.taken()).job.key == b"a"
+        assert (await made.taken()).job.key == b"b"
+        clock.time += 30
+    assert await made.queue.lease() is None
+    assert await made.counts() == {"dead": 2}
+
+
+async def test_what_is_to_be_tried_again_waits(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    assert await made.queue.settle(await made.taken(), AGAIN, 1, 10)
+    await made.put(job("b"))
+    assert (await made.taken()).job.key == b"b"
+    clock.time += 9.9
+    assert await made.queue.lease() is None
+    clock.time += 0.1
+    again = await made.taken()
+    assert (again.job.key, again.job.attempt) == (b"a", 2)
+
+
+async def test_an_attempt_that_is_given_back_does_not_count(make: Make) -> None:
+    made = await make()
+    await made.put(job("a"))
+    for _ in range(3):
+        lease = await made.taken()
+        assert lease.job.attempt == 1
+        await made.queue.release(lease)
+    assert await made.counts() == {"queued": 1}
+
+
+async def test_what_its_source_has_not_is_left_alone_for_a_while(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    await made.queue.settle(await made.taken(), MISSING, 0)
+    clock.time += 59
+    assert await made.put(job("a"), job("b")) == [Reason.SOURCE_STATUS, None]
+    clock.time += 2
+    assert await made.put(job("a")) == [None]
+
+
+async def test_ended_jobs_are_remembered_but_not_all(make: Make) -> None:
+    made = await make()
+    for name in "abcde":
+        await made.put(job(name))
+        await made.queue.settle(await made.taken(), Ending(State.DEAD, Reason.ORIGIN_CUT), 0)
+    assert await made.counts() == {"dead": 2}
+
+
+async def test_who_waits_for_a_job_is_woken(make: Make) -> None:
+    made = await make()
+    assert await made.queue.lease() is None
+    waiting = asyncio.ensure_future(made.queue.arrival())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await made.put(job("a"))
+    await waiting
+    await made.taken()
+
+
+async def test_several_processes_never_have_the_same_job(opened: Make, clock: Hand) -> None:
+    one, other = await opened(replace(TERMS, capacity=50)), await opened(replace(TERMS, capacity=50))
+    await asyncio.gather(*(made.put(*(job(str(n)) for n in range(40))) for made in (one, other)))
+    assert await one.counts() == await other.counts() == {"queued": 40}
+
+    async def all_of(made: Made) -> list[bytes]:
+        keys = []
+        while (lease := await made.queue.lease()) is not None:
+            keys.append(lease.job.key)
+        return keys
+
+    ours, theirs = await asyncio.gather(all_of(one), all_of(other))
+    assert sorted(ours + theirs) == sorted(str(n).encode() for n in range(40))
+    assert await one.put(job("0")) == [Reason.QUEUED_ALREADY]
+
+
+async def test_another_process_knows_what_was_there(opened: Make, clock: Hand) -> None:
+    first = await opened()
+    await first.put(*map(job, "abc"))
+    held = await first.taken()
+    await first.queue.settle(await first.taken(), AGAIN, 1, 10)
+    second = await opened()
+    assert second.queue.offer(job("d")) is Reason.QUEUE_FULL
+    assert (await second.taken()).job.key == b"c"
+    assert await second.queue.lease() is None
+    clock.time += 30
+    assert {(await second.taken()).job.key for _ in range(2)} == {b"a", b"b"}
+    assert not await first.queue.settle(held, STORED, 0)
+
+
+async def test_a_date_that_is_set_ends_no_lease(opened: Make, clock: Hand) -> None:
+    made = await opened()
+    await made.put(job("a"))
+    lease = await made.taken()
+    for years in (10, -20):
+        clock.date += years * 365 * 86_400
+        assert await made.queue.lease() is None
+    assert await made.queue.settle(lease, STORED, 0)
+
+
+async def test_a_machine_that_was_started_anew_holds_nothing(opened: Make) -> None:
+    made = await opened()
+    await made.put(job("a"), job("b"))
+    await made.taken()
+    await made.queue.settle(await made.taken(), AGAIN, 0, 3600)
+    after = await opened(its_clock=Hand(time=5.0))
+    assert {(await after.taken()).job.key for _ in range(2)} == {b"a", b"b"}
+
+
+async def test_jobs_of_groups_that_are_not_configured_wait(opened: Make) -> None:
+    made = await opened()
+    await made.put(job("a", "gone"), job("b"))
+    assert (await made.taken()).job.key == b"b"
+    assert await made.queue.lease() is None
+    other = await opened(groups=frozenset({"gone", "it's"}))
+    assert (await other.taken()).job.key == b"a"
+
+
+async def test_a_lease_costs_the_same_however_many_jobs_wait(opened: Make) -> None:
+    made = await opened(replace(TERMS, capacity=5000))
+    assert isinstance(made.queue, SqliteQueue)
+    steps: list[int] = []
+    made.queue._ledger._db.set_progress_handler(lambda: steps.append(1), 100)
+    costs = []
+    for part in range(2):
+        for n in range(2000):
+            made.queue.offer(job(f"{part}-{n}"))
+            made.queue.offer(job(f"{part}-{n}", "gone"))
+            if n == 9 or n == 1999:
+                await made.queue.written()
+                steps.clear()
+                lease = await made.taken()
+                await made.queue.settle(lease, AGAIN, 0, 60)
+                await made.put(job("one more"))
+                await made.queue.settle(await made.taken(), STORED, 0)
+                costs.append(len(steps))
+    assert max(costs) < 3 * min(costs)
+
+
+async def test_a_file_that_is_locked_loses_nothing(opened: Make, tmp_path: Path, clock: Hand) -> None:
+    made = await opened()
+    await made.put(job("a"))
+    lease = await made.taken()
+    assert isinstance(made.queue, SqliteQueue)
+    made.queue._ledger._db.execute("PRAGMA busy_timeout = 0")
+    with sqlite3.connect(tmp_path / "state" / "backfill.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert made.queue.offer(job("b")) is None
+        assert await made.queue.written() == 1
+        assert await made.queue.extend([lease]) == []
+        assert made.queue.faults == 2
+        (told,) = made.faults
+        assert told.endswith("database is locked (1 faults so far, 1 jobs wait in memory)")
+        other.execute("ROLLBACK")
+    other.close()
+    await made.queue.close()
+    assert await (await opened()).counts() == {"leased": 1, "queued": 1}
+
+
+@pytest.mark.parametrize("what", ["no database", "another version", "no folder"])
+async def test_what_cannot_be_used_is_left_as_it_is(opened: Make, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "state"
+    if what == "no folder":
+        folder.write_text("")
+        wanted = f"{folder}/backfill.sqlite: {folder}: File exists"
+    else:
+        folder.mkdir()
+        file = folder / "backfill.sqlite"
+        if what == "no database":
+            file.write_bytes(b"something else" * 1000)
+            wanted = f"{file}: file is not a database"
+        else:
+            with sqlite3.connect(file) as db:
+                db.execute("PRAGMA user_version = 7")
+            db.close()
+            wanted = f"{file}: is of version 7, and this edgeproxy knows 1"
+    with pytest.raises(QueueError) as caught:
+        await opened()
+    assert str(caught.value) == wanted
