@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from edgeproxy.backfill.sqlite import QueueError
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -69,6 +69,12 @@ class Worker:
                 return await app.invalidate(value)
             case "forget":
                 return await app.forget(value)
+            case "jobs":
+                return await app.jobs(value)
+            case "retry_jobs":
+                return await app.retry_jobs(value)
+            case "pause_jobs":
+                return await app.pause_jobs(value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()
