@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edgeproxy.backfill.filler import Filler
-from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.job import Job, Outcome, Wanted
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
@@ -136,6 +136,19 @@ class App:
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
+
+    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
+        """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
+        entries = await self._worker.queue.entries(wanted)
+        return await self._worker.queue.is_paused(), [entry.fields() for entry in entries]
+
+    async def retry_jobs(self, wanted: Wanted) -> int:
+        """Queue these jobs again; gives how many.  Raises `QueueError`."""
+        return await self._worker.queue.retry(wanted)
+
+    async def pause_jobs(self, is_paused: bool) -> None:
+        """Begin no more jobs, or go on.  Raises `QueueError`."""
+        await self._worker.queue.pause(is_paused)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""

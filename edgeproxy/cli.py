@@ -9,6 +9,7 @@ import click
 import httpx
 
 from edgeproxy import __version__
+from edgeproxy.backfill.job import State
 from edgeproxy.config import Config, ConfigError, load
 
 _CONFIG = click.option(
@@ -33,7 +34,7 @@ def main() -> None:
 def serve(path: Path) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     config = _loaded(path)
-    from edgeproxy.backfill.sqlite import QueueError
+    from edgeproxy.backfill.queue import QueueError
     from edgeproxy.serve import logged, run
     from edgeproxy.serve import serve as serving
     from edgeproxy.server.sockets import ListenError
@@ -158,6 +159,117 @@ def purge(path: Path, paths: tuple[str, ...]) -> None:
     click.echo(f"purged: {answer['purged']} stored")
 
 
+@main.group()
+def backfill() -> None:
+    """See and steer the jobs of the running gateway that fill the bucket."""
+
+
+_FILTERS = (
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        type=click.Choice([state.value for state in State]),
+        help="May be repeated.",
+    ),
+    click.option("--group", help="The origin group."),
+    click.option("--prefix", help="What the key begins with."),
+)
+
+
+def _filtered(command: Any) -> Any:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _filters(states: tuple[str, ...], group: str | None, prefix: str | None) -> dict[str, Any]:
+    given = {"state": list(states), "group": group, "prefix": prefix}
+    return {name: value for name, value in given.items() if value}
+
+
+@backfill.command()
+@_CONFIG
+@_filtered
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def ls(path: Path, as_json: bool, limit: int, **filters: Any) -> None:
+    """List jobs, the newest first."""
+    answer = _steered(path, "/backfill", {**_filters(**filters), "limit": limit})
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    if answer["paused"]:
+        click.echo("paused: no job is begun until `edgeproxy backfill resume`", err=True)
+    for job in answer["jobs"]:
+        size = f"{job['bytes']}B" if job["bytes"] is not None else "-"
+        name = _printable(f"{job['group']}:{job['key']}")
+        row = f"{job['number']:>7}  {job['state']:<7}  {job['attempts']:>2}  {size:>11}  {job['changed_at']}"
+        click.echo(f"{row}  {name}{'  ' + job['reason'] if job['reason'] else ''}")
+
+
+@backfill.command()
+@_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.argument("number", type=click.IntRange(1))
+def show(path: Path, as_json: bool, number: int) -> None:
+    """Print all that is known of the job NUMBER."""
+    jobs = _steered(path, "/backfill", {"number": number})["jobs"]
+    if not jobs:
+        _fail(f"there is no job {number}", status=1)
+    for job in jobs:
+        if as_json:
+            click.echo(json.dumps(job, indent=2))
+        else:
+            told = {name: value for name, value in job.items() if value not in (None, "")}
+            click.echo("\n".join(f"{name:<10}  {_printable(str(value))}" for name, value in told.items()))
+
+
+@backfill.command()
+@_CONFIG
+@_filtered
+@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
+    """Queue jobs again: those with NUMBERS, or else all that the filters cover.
+
+    Those that wait, are at work or are stored are left alone.
+    """
+    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
+    if not any(wanted):
+        _fail("retry: want NUMBERS, --state, --group or --prefix")
+    everything = {"limit": 10**9}
+    queued = sum(_steered(path, "/backfill/retry", one | everything, {})["queued"] for one in wanted)
+    click.echo(f"queued again: {queued}")
+
+
+@backfill.command()
+@_CONFIG
+def pause(path: Path) -> None:
+    """Begin no more jobs; those that are at work go on, and viewers' misses are still queued."""
+    _steered(path, "/backfill/pause", {}, {})
+    click.echo("paused")
+
+
+@backfill.command()
+@_CONFIG
+def resume(path: Path) -> None:
+    """Begin jobs again."""
+    _steered(path, "/backfill/resume", {}, {})
+    click.echo("resumed")
+
+
+def _steered(path: Path, where: str, parameters: dict[str, Any], body: Any = None) -> Any:
+    config = _loaded(path)
+    answer = _asked(config, where, parameters, body)
+    if answer is None:
+        _fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+    return answer
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 @main.command()
 @click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 takes a free one.")
 @click.option("--demo", is_flag=True, help="Try the three things that the lab suggests, show them, and end.")
@@ -205,7 +317,10 @@ def _asked(config: Config, path: str, parameters: dict[str, Any], body: Any = No
     )
     try:
         with httpx.Client(headers=headers, timeout=5, trust_env=False) as operator:
-            answer = operator.post(url, json=body) if body else operator.get(url, params=parameters)
+            if body is not None:
+                answer = operator.post(url, params=parameters, json=body)
+            else:
+                answer = operator.get(url, params=parameters)
     except httpx.HTTPError:
         return None
     try:

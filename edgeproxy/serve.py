@@ -16,7 +16,7 @@ from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.log import LineWriter, RequestLog
 from edgeproxy.server.listener import Limits, Listener
-from edgeproxy.server.sockets import ListenError, bound
+from edgeproxy.server.sockets import ListenError, bound, close
 
 T = TypeVar("T")
 
@@ -95,15 +95,19 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
     Raises `ListenError`, `DiskError` and `QueueError`.
     """
     listen = config.server.listen
-    (sockets,) = bound(listen.host, listen.port)
-    port = int(sockets[0].getsockname()[1])
-    async with viewed(config, sockets, observers) as view:
+    held = bound(listen.host, listen.port)
+    try:
+        port = int(held[0][0].getsockname()[1])
+        async with viewed(config, held[0], observers) as view:
 
-        def why_not_ready() -> str | None:
-            return "draining" if view.listener.is_draining else None
+            def why_not_ready() -> str | None:
+                return "draining" if view.listener.is_draining else None
 
-        async with administered(config, view.app, why_not_ready) as admin:
-            yield Running(view.app, view.listener, Address(listen.host, port), admin)
+            async with administered(config, view.app, why_not_ready) as admin:
+                yield Running(view.app, view.listener, Address(listen.host, port), admin)
+    finally:
+        # Nobody has taken them over if there is no app.
+        close(held)
 
 
 def logged(config: Config, say: Callable[[str], None]) -> tuple[Observers, RequestLog]:

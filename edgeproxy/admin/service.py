@@ -6,13 +6,17 @@ could reach it through the browser of whoever runs edgeproxy (DNS rebinding).
 """
 
 import hmac
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Protocol
 
 from aiohttp import web
+from multidict import MultiMapping
 from yarl import URL
 
+from edgeproxy.backfill.job import State, Wanted
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explanation
 from edgeproxy.store.folder import DiskError
@@ -40,6 +44,21 @@ class Operated(Protocol):
 
         Raises `ValueError` for a path that is none, `DiskError` and `NotDoneError`.
         """
+        ...
+
+    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
+        """Whether the backfill is paused, and these jobs of it as plain values, the newest first.
+
+        Raises `QueueError` and `NotDoneError`, as the next two do.
+        """
+        ...
+
+    async def retry_jobs(self, wanted: Wanted) -> int:
+        """Queue these jobs again; gives how many."""
+        ...
+
+    async def pause_jobs(self, is_paused: bool) -> None:
+        """Begin no more jobs, or go on."""
         ...
 
 
@@ -80,12 +99,39 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         except DiskError as error:
             raise NotDoneError(f"not purged: {error}") from error
 
+    async def jobs(request: web.Request) -> web.Response:
+        try:
+            is_paused, found = await app.jobs(wanted_jobs(request.query))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except (QueueError, NotDoneError) as error:
+            return web.json_response({"error": str(error)}, status=500)
+        return web.json_response({"paused": is_paused, "jobs": found})
+
+    async def change_jobs(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            await request.json()
+            match request.match_info["what"]:
+                case "retry":
+                    return web.json_response({"queued": await app.retry_jobs(wanted_jobs(request.query))})
+                case what:
+                    await app.pause_jobs(what == "pause")
+                    return web.json_response({"paused": what == "pause"})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except (QueueError, NotDoneError) as error:
+            return web.json_response({"error": f"not done: {error}"}, status=500)
+
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
     admin.router.add_get("/readyz", ready)
     admin.router.add_get("/stats", stats)
     admin.router.add_get("/explain", explain)
     admin.router.add_post("/purge", purge)
+    admin.router.add_get("/backfill", jobs)
+    admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
     return admin
 
 
@@ -111,6 +157,33 @@ def asked_request(url: str, method: str, headers: list[str]) -> Request:
         pairs.append((name.strip(), value.strip()))
     path, _, query = target.partition("#")[0].partition("?")
     return Request(method.upper(), path, query, Headers(pairs), host=host)
+
+
+def wanted_jobs(query: MultiMapping[str]) -> Wanted:
+    """The jobs that are meant by `?state=dead&state=failed&group=media&prefix=images/&number=7&limit=100`.
+
+    Raises `ValueError` with one line for the user.
+    """
+    unknown = set(query) - {"state", "group", "prefix", "number", "limit"}
+    if unknown:
+        raise ValueError(f"{min(unknown)}: is no filter, want state, group, prefix, number or limit")
+    words = query.getall("state", [])
+    for word in words:
+        if word not in list(State):
+            raise ValueError(f'state: got "{word}", want one of {", ".join(State)}')
+    numbers = {}
+    for name in ("number", "limit"):
+        if name in query:
+            if not re.fullmatch("[0-9]{1,18}", query[name]):
+                raise ValueError(f'{name}: got "{query[name]}", want a number')
+            numbers[name] = int(query[name])
+    return Wanted(
+        frozenset(map(State, words)) or frozenset(State),
+        query.get("group"),
+        query.get("prefix", "").encode("utf-8", "surrogateescape"),
+        numbers.get("number"),
+        numbers.get("limit", 100),
+    )
 
 
 def _paths(body: object) -> list[str]:

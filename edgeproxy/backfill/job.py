@@ -1,6 +1,7 @@
 """What is to be copied into which bucket, how a job ended, and what is known of it meanwhile."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -103,6 +104,51 @@ class Entry:
     """Bytes that were stored."""
     took_s: float | None = None
     """How long the last attempt took."""
+
+    def fields(self) -> dict[str, object]:
+        """Plain values, for JSON; dates in ISO 8601."""
+        return {
+            "number": self.number,
+            "group": self.job.group,
+            "key": self.job.key.decode("utf-8", "replace"),
+            "state": self.state.value,
+            "attempts": self.job.attempt,
+            "reason": self.reason.value if self.reason is not None else None,
+            "message": self.message,
+            "bytes": self.size,
+            "took_s": round(self.took_s, 3) if self.took_s is not None else None,
+            "added_at": _date(self.added_at),
+            "changed_at": _date(self.changed_at),
+        }
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs are meant: all for which everything that is given here holds, at most `limit`."""
+
+    states: frozenset[State] = frozenset(State)
+    group: str | None = None
+    prefix: bytes = b""
+    """What the key begins with."""
+    number: int | None = None
+    limit: int = 100
+
+    def covers(self, entry: Entry) -> bool:
+        """Whether `entry` is meant, but for the limit."""
+        return (
+            entry.state in self.states
+            and self.group in (None, entry.job.group)
+            and entry.job.key.startswith(self.prefix)
+            and self.number in (None, entry.number)
+        )
+
+
+ENDED_BADLY = frozenset({State.SKIPPED, State.FAILED, State.DEAD})
+"""What may be tried again because somebody wants it."""
 
 
 @dataclass(frozen=True, slots=True)

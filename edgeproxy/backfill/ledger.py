@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State
+from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.reason import Reason
@@ -54,6 +54,8 @@ CREATE INDEX job_due ON job (target, until) WHERE {_LIVE};
 CREATE INDEX job_ended ON job (changed_at) WHERE NOT {_LIVE};
 CREATE INDEX job_missing ON job (target, key, changed_at)
   WHERE state = 'skipped' AND reason = 'source-status';
+CREATE TABLE control (is_paused INTEGER NOT NULL);
+INSERT INTO control VALUES (0);
 CREATE TABLE tally (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
   UPDATE tally SET jobs = jobs + 1 WHERE state = NEW.state;
@@ -198,6 +200,8 @@ class Ledger:
         """
         with self._asking() as db:
             # Nobody else has to wait for one who only looks.
+            if _is_paused(db):
+                return None, None, _live(db)
             first = _first_due(db, groups)
             if first is None or first[0] > at.elapsed:
                 return None, first[0] if first is not None else None, _live(db)
@@ -267,6 +271,38 @@ class Ledger:
             found = dict(db.execute("SELECT state, jobs FROM tally").fetchall())
             return {state: found.get(state.value, 0) for state in State}
 
+    def entries(self, wanted: Wanted) -> list[Entry]:
+        """What is known of these jobs, the newest first."""
+        where, values = _where(wanted)
+        with self._asking() as db:
+            rows = db.execute(
+                f"SELECT {_COLUMNS} FROM job WHERE {where} ORDER BY id DESC LIMIT ?", (*values, wanted.limit)
+            )
+            return [_entry(row) for row in rows]
+
+    def retry(self, wanted: Wanted, at: Moment) -> int:
+        """Queue these again, as far as there is room; gives how many."""
+        where, values = _where(replace(wanted, states=wanted.states & ENDED_BADLY))
+        with self._changing() as db:
+            room = max(0, min(wanted.limit, self._terms.capacity - _live(db)))
+            # Of several with one key one is enough: the others are let be.
+            done = db.execute(
+                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, since = ?, until = ?, changed_at = ?"
+                f" WHERE id IN (SELECT id FROM job WHERE {where} ORDER BY id DESC LIMIT ?)",
+                (at.elapsed, at.elapsed, at.now, *values, room),
+            )
+            return done.rowcount
+
+    def pause(self, is_paused: bool) -> None:
+        """Lease no jobs, or go on."""
+        with self._changing() as db:
+            db.execute("UPDATE control SET is_paused = ?", (is_paused,))
+
+    def is_paused(self) -> bool:
+        """Whether no jobs are leased."""
+        with self._asking() as db:
+            return _is_paused(db)
+
     def close(self) -> None:
         """Nobody may ask any more."""
         if self._connection is not None:
@@ -305,6 +341,27 @@ def _statements(script: str) -> Iterator[str]:
 def _live(db: sqlite3.Connection) -> int:
     (jobs,) = db.execute(f"SELECT sum(jobs) FROM tally WHERE {_LIVE}").fetchone()
     return int(jobs)
+
+
+def _is_paused(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT is_paused FROM control").fetchone()[0])
+
+
+def _where(wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
+    """The condition of these jobs, and the values in it."""
+    states = sorted(wanted.states)
+    conditions = [f"state IN ({', '.join('?' * len(states))})"]
+    values: list[Any] = [*states]
+    if wanted.group is not None:
+        conditions.append("target = ?")
+        values.append(wanted.group)
+    if wanted.number is not None:
+        conditions.append("id = ?")
+        values.append(wanted.number)
+    if wanted.prefix:
+        conditions.append("substr(key, 1, ?) = ?")
+        values += [len(wanted.prefix), wanted.prefix]
+    return " AND ".join(conditions), tuple(values)
 
 
 def _first_due(db: sqlite3.Connection, groups: Iterable[str]) -> tuple[float, int] | None:

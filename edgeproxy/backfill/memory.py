@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State
+from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
 from edgeproxy.backfill.queue import POLL_S, Bell, Terms
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
@@ -35,6 +35,7 @@ class MemoryQueue:
         self._due: list[tuple[float, int]] = []
         self._ended: OrderedDict[int, Entry] = OrderedDict()
         self._missing: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._is_paused = False
         self._bell = Bell()
 
     def offer(self, job: Job) -> Reason | None:
@@ -57,7 +58,7 @@ class MemoryQueue:
         """See `Queue`."""
         self._bell.hush()
         now = self._clock.elapsed()
-        while (until := self._next_due()) is not None and until <= now:
+        while not self._is_paused and (until := self._next_due()) is not None and until <= now:
             _, number = heapq.heappop(self._due)
             live = self._live[number]
             job = live.entry.job
@@ -72,7 +73,7 @@ class MemoryQueue:
 
     async def arrival(self) -> None:
         """See `Queue`."""
-        until = self._next_due()
+        until = None if self._is_paused else self._next_due()
         await self._bell.heard(POLL_S if until is None else min(POLL_S, until - self._clock.elapsed()))
 
     def wake(self) -> None:
@@ -119,6 +120,38 @@ class MemoryQueue:
         entries = [*(live.entry for live in self._live.values()), *self._ended.values()]
         states = Counter(entry.state for entry in entries)
         return {state: states[state] for state in State}
+
+    async def entries(self, wanted: Wanted) -> list[Entry]:
+        """See `Queue`."""
+        entries = [*(live.entry for live in self._live.values()), *self._ended.values()]
+        covered = sorted(filter(wanted.covers, entries), key=lambda entry: -entry.number)
+        return covered[: wanted.limit]
+
+    async def retry(self, wanted: Wanted) -> int:
+        """See `Queue`."""
+        done = 0
+        for entry in await self.entries(replace(wanted, states=wanted.states & ENDED_BADLY)):
+            identity = entry.job.identity
+            if identity in self._by_identity or len(self._live) >= self._terms.capacity:
+                continue
+            done += 1
+            del self._ended[entry.number]
+            self._missing.pop(identity, None)
+            self._live[entry.number] = _Live(entry, 0.0)
+            self._by_identity[identity] = entry.number
+            self._change(entry.number, State.QUEUED, replace(entry.job, attempt=0))
+            self._hold(entry.number, self._clock.elapsed())
+        self._bell.ring()
+        return done
+
+    async def pause(self, is_paused: bool) -> None:
+        """See `Queue`."""
+        self._is_paused = is_paused
+        self._bell.ring()
+
+    async def is_paused(self) -> bool:
+        """See `Queue`."""
+        return self._is_paused
 
     async def close(self) -> None:
         """See `Queue`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeproxy.backfill.job import Ending, Job, Lease, State
+from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State, Wanted
 from edgeproxy.core.reason import Reason
 
 POLL_S = 1.0
@@ -26,6 +26,10 @@ class Terms:
     """How long an object that its source has not is not queued again."""
     history: int
     """Ended jobs that are remembered; the oldest go first."""
+
+
+class QueueError(Exception):
+    """What keeps the jobs is out of order; the message says why."""
 
 
 class Queue(Protocol):
@@ -77,6 +81,25 @@ class Queue(Protocol):
 
     async def counts(self) -> Mapping[State, int]:
         """How many jobs there are in each state."""
+        ...
+
+    async def entries(self, wanted: Wanted) -> list[Entry]:
+        """What is known of these jobs, the newest first.  Raises `QueueError`."""
+        ...
+
+    async def retry(self, wanted: Wanted) -> int:
+        """Queue these again, as if they were new; gives how many.  Raises `QueueError`.
+
+        What is live or stored stays so, and there must be room.
+        """
+        ...
+
+    async def pause(self, is_paused: bool) -> None:
+        """From now on lease no jobs, or go on with it, everywhere.  Raises `QueueError`."""
+        ...
+
+    async def is_paused(self) -> bool:
+        """Whether no jobs are leased because somebody wants it so."""
         ...
 
     @property

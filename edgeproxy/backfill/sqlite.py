@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from edgeproxy.backfill.job import LIVE, Ending, Job, Lease, State
+from edgeproxy.backfill.job import LIVE, Ending, Entry, Job, Lease, State, Wanted
 from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment
-from edgeproxy.backfill.queue import POLL_S, Bell, Terms
+from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
 
@@ -26,10 +26,6 @@ _REST_S = 1.0
 _TELL_S = 10.0
 _AT_ONCE = 1000
 """Jobs that are put in together."""
-
-
-class QueueError(Exception):
-    """There is no queue to be had; the message says why."""
 
 
 class SqliteQueue:
@@ -74,11 +70,8 @@ class SqliteQueue:
 
     async def open(self) -> None:
         """Make the file ready.  Raises `QueueError`."""
-        try:
-            await self._do(self._ledger.prepare, self._moment())
-            counts = await self._do(self._ledger.counts)
-        except LedgerError as error:
-            raise QueueError(f"{self._path}: {error}") from error
+        await self._or_raise(self._ledger.prepare, self._moment())
+        counts = await self._or_raise(self._ledger.counts)
         self._live = sum(counts[state] for state in LIVE)
         self._putting = asyncio.get_running_loop().create_task(self._put_all())
 
@@ -159,6 +152,26 @@ class SqliteQueue:
             self._note(error)
             return dict.fromkeys(State, 0)
 
+    async def entries(self, wanted: Wanted) -> list[Entry]:
+        """See `Queue`."""
+        return await self._or_raise(self._ledger.entries, wanted)
+
+    async def retry(self, wanted: Wanted) -> int:
+        """See `Queue`."""
+        done = await self._or_raise(self._ledger.retry, wanted, self._moment())
+        self._live += done
+        self._bell.ring()
+        return done
+
+    async def pause(self, is_paused: bool) -> None:
+        """See `Queue`."""
+        await self._or_raise(self._ledger.pause, is_paused)
+        self._bell.ring()
+
+    async def is_paused(self) -> bool:
+        """See `Queue`."""
+        return await self._or_raise(self._ledger.is_paused)
+
     async def close(self) -> None:
         """See `Queue`."""
         self._closing.set()
@@ -234,6 +247,12 @@ class SqliteQueue:
             self._told_at = now
             waiting = f", {len(self._pending)} jobs wait in memory" if self._pending else ""
             self._on_fault(f"backfill queue: {self._path}: {error} ({self.faults} faults so far{waiting})")
+
+    async def _or_raise(self, act: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        try:
+            return await self._do(act, *arguments)
+        except LedgerError as error:
+            raise QueueError(f"{self._path}: {error}") from error
 
     async def _do(self, act: Callable[[*Ts], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)

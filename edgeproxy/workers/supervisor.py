@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
 from edgeproxy.app import Drained, new_instance, queue_of
-from edgeproxy.backfill.job import LIVE
+from edgeproxy.backfill.job import LIVE, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
@@ -204,6 +204,25 @@ class Supervisor:
         for path in paths:
             invalidation(path)
         return int(max(await self._all("invalidate", paths)))
+
+    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
+        """The jobs of all workers, who share them or, in memory, have each their own with its own numbers."""
+        answers = await self._of_jobs("jobs", wanted)
+        found = [job for _, jobs in answers for job in jobs]
+        return all(is_paused for is_paused, _ in answers), found[: wanted.limit]
+
+    async def retry_jobs(self, wanted: Wanted) -> int:
+        """Queue these jobs again; gives how many."""
+        return sum(await self._of_jobs("retry_jobs", wanted))
+
+    async def pause_jobs(self, is_paused: bool) -> None:
+        """Let no worker begin a job, or all."""
+        await self._of_jobs("pause_jobs", is_paused)
+
+    async def _of_jobs(self, what: str, value: Any) -> list[Any]:
+        if self._queue.is_durable:
+            return [await self._slots[0].ask(what, value)]
+        return await self._all(what, value)
 
     async def drain(self) -> tuple[int, Drained]:
         """Let all finish what runs; gives what was cut off or given up."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
 from edgeproxy.app import Member
-from edgeproxy.backfill.sqlite import QueueError
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.serve import Viewed, logged, run, viewed
@@ -73,6 +73,12 @@ class Worker:
                 return await app.invalidate(value)
             case "forget":
                 return await app.forget(value)
+            case "jobs":
+                return await app.jobs(value)
+            case "retry_jobs":
+                return await app.retry_jobs(value)
+            case "pause_jobs":
+                return await app.pause_jobs(value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeproxy.backfill.job import Ending, Job, Lease, State
+from edgeproxy.backfill.job import Ending, Job, Lease, State, Wanted
 from edgeproxy.backfill.memory import MemoryQueue
-from edgeproxy.backfill.queue import Queue, Terms
-from edgeproxy.backfill.sqlite import QueueError, SqliteQueue
+from edgeproxy.backfill.queue import Queue, QueueError, Terms
+from edgeproxy.backfill.sqlite import SqliteQueue
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.reason import Reason
 
@@ -227,6 +227,55 @@ async def test_ended_jobs_are_remembered_but_not_all(make: Make) -> None:
         await made.put(job(name))
         await made.queue.settle(await made.taken(), Ending(State.DEAD, Reason.ORIGIN_CUT), 0)
     assert await made.counts() == {"dead": 2}
+
+
+async def test_jobs_are_listed_and_those_that_ended_badly_tried_again(make: Make, clock: Hand) -> None:
+    made = await make(replace(TERMS, history=10))
+    endings = {
+        "a": STORED,
+        "b": Ending(State.DEAD, Reason.ORIGIN_CUT, "cut"),
+        "ba": MISSING,
+        "c": Ending(State.FAILED, Reason.WRITE_FAILED, "denied"),
+        "d": Ending(State.DEAD, Reason.ORIGIN_CUT),
+    }
+    for name, ending in endings.items():
+        await made.put(job(name, "media"))
+        await made.queue.settle(await made.taken(), ending, 1.5)
+    await made.put(job("d"))
+
+    async def listed(wanted: Wanted) -> list[str]:
+        return [entry.job.key.decode() for entry in await made.queue.entries(wanted)]
+
+    assert await listed(Wanted()) == ["d", "d", "c", "ba", "b", "a"]
+    assert await listed(Wanted(limit=2)) == ["d", "d"]
+    assert await listed(Wanted(prefix=b"b", group="media")) == ["ba", "b"]
+    assert await listed(Wanted(group="other")) == []
+    assert await listed(Wanted(frozenset({State.DEAD}))) == ["d", "b"]
+    (b,) = await made.queue.entries(Wanted(number=2))
+    assert (b.job.key, b.job.attempt, b.reason, b.message, b.size, b.took_s) == (
+        *(b"b", 1, Reason.ORIGIN_CUT, "cut"),
+        *(None, 1.5),
+    )
+    assert b.fields()["state"] == "dead"
+    assert await made.queue.retry(Wanted(number=1)) == 0, "it is stored"
+    assert await made.queue.retry(Wanted(frozenset({State.DEAD}))) == 1, "the other one is queued already"
+    assert await made.queue.retry(Wanted(prefix=b"ba")) == 1, "though its source had it not"
+    assert await made.queue.retry(Wanted()) == 0, "there is no room"
+    assert await made.counts() == {"queued": 3, "stored": 1, "failed": 1, "dead": 1}
+    assert {((lease := await made.taken()).job.key, lease.job.attempt) for _ in range(3)} == {
+        *((b"b", 1), (b"ba", 1), (b"d", 1)),
+    }
+
+
+async def test_while_it_is_paused_no_job_is_leased(make: Make) -> None:
+    made = await make()
+    await made.queue.pause(True)
+    assert await made.put(job("a")) == [None]
+    assert await made.queue.is_paused()
+    assert await made.queue.lease() is None
+    await made.queue.pause(False)
+    assert (await made.taken()).job.key == b"a"
+    assert not await made.queue.is_paused()
 
 
 async def test_who_waits_for_a_job_is_woken(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -10,8 +11,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
-from tests.conftest import Exchange, Script, ScriptedOrigin
+from edgeproxy.app import Drained
+from edgeproxy.cli import main
+from tests.conftest import Exchange, Script, ScriptedOrigin, edge_of
 from tests.stories.process import Served, served
 from tests.stories.test_workers import workers
 
@@ -19,24 +23,28 @@ Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 BIG = bytes(range(256)) * 4 * 6 * 1024
 
 
-class Site:
-    """Answers HEAD at once. A GET gets `before` bytes of its body, and the rest once the gate is open."""
+def body_of(target: str) -> bytes:
+    return BIG if target.startswith("/big") else b"0123456789"
 
-    def __init__(self, body: bytes = b"0123456789", before: int = 5) -> None:
-        self.body = body
-        self.before = before
+
+class Site:
+    """Answers HEAD at once. A GET gets most of its body, and the rest once the gate is open."""
+
+    def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.begun: list[str] = []
 
     async def __call__(self, exchange: Exchange) -> None:
+        body = body_of(exchange.target)
         if exchange.method == "HEAD":
-            await exchange.answer(200, self.body)
+            await exchange.answer(200, body)
             return
         self.begun.append(exchange.target)
-        head = f"HTTP/1.1 200 X\r\ncontent-length: {len(self.body)}\r\n\r\n"
-        await exchange.send(head.encode() + self.body[: self.before])
+        head = f"HTTP/1.1 200 X\r\ncontent-length: {len(body)}\r\n\r\n"
+        at = len(body) * 9 // 10
+        await exchange.send(head.encode() + body[:at])
         await self.gate.wait()
-        await exchange.send(self.body[self.before :])
+        await exchange.send(body[at:])
 
     async def has_begun(self, gets: int) -> None:
         while len(self.begun) < gets:
@@ -50,17 +58,17 @@ class Bucket:
         self.s3 = s3
         self.name = name
 
-    async def holds(self, keys: set[str], body: bytes) -> None:
-        """Wait for these objects; then there are no others, each is whole, and no parts are left."""
+    async def holds(self, *keys: str) -> None:
+        """Wait for these objects; there are no others, and each is whole."""
         while True:
             listed = (await self.s3.list_objects_v2(Bucket=self.name)).get("Contents", [])
-            assert {item["Key"] for item in listed} <= keys
+            assert {item["Key"] for item in listed} <= set(keys)
             if len(listed) == len(keys):
                 break
             await asyncio.sleep(0.05)
         for key in keys:
             found = await self.s3.get_object(Bucket=self.name, Key=key)
-            assert await found["Body"].read() == body
+            assert await found["Body"].read() == body_of(f"/{key}")
 
     async def uploads(self) -> int:
         listed = await self.s3.list_multipart_uploads(Bucket=self.name)
@@ -116,37 +124,24 @@ async def killed(edge: Served) -> None:
     await edge.process.wait()
 
 
-async def test_killed_while_one_is_at_work_and_others_wait(
+async def test_killed_while_some_are_at_work_and_others_wait(
     scripted: Starts, bucket: Bucket, text: Callable[..., str], tmp_path: Path
 ) -> None:
     site = Site()
-    config = text(await scripted(site), backfill="concurrency: 1")
+    config = text(await scripted(site), backfill="concurrency: 2")
     async with served(tmp_path, config) as edge:
-        await missed(edge, "a", "b", "c")
-        await site.has_begun(1)
-        await become(edge, {"leased": 1, "queued": 2})
-        await killed(edge)
-    site.gate.set()
-    async with served(tmp_path, config) as edge:
-        await bucket.holds({"a", "b", "c"}, site.body)
-        await become(edge, {"stored": 3})
-    assert sorted(site.begun) == ["/a", "/a", "/b", "/c"], "only what was at work is asked for again"
-
-
-async def test_killed_in_the_middle_of_an_upload(
-    scripted: Starts, bucket: Bucket, text: Callable[..., str], tmp_path: Path
-) -> None:
-    site = Site(BIG, 5_500_000)
-    config = text(await scripted(site))
-    async with served(tmp_path, config) as edge:
-        await missed(edge, "big")
+        await missed(edge, "small", "big", "b", "c")
+        # One in the middle of its download, the other of its upload.
+        await site.has_begun(2)
         while not await bucket.uploads():
             await asyncio.sleep(0.02)
+        await become(edge, {"leased": 2, "queued": 2})
         await killed(edge)
     site.gate.set()
     async with served(tmp_path, config) as edge:
-        await bucket.holds({"big"}, BIG)
-        await become(edge, {"stored": 1})
+        await bucket.holds("small", "big", "b", "c")
+        await become(edge, {"stored": 4})
+    assert sorted(site.begun) == ["/b", "/big", "/big", "/c", "/small", "/small"]
 
 
 async def test_killed_when_it_was_stored_but_not_written_down(
@@ -160,14 +155,14 @@ async def test_killed_when_it_was_stored_but_not_written_down(
         with sqlite3.connect(tmp_path / "state" / "backfill.sqlite", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
             site.gate.set()
-            await bucket.holds({"a"}, site.body)
+            await bucket.holds("a")
             await killed(edge)
             other.execute("ROLLBACK")
         other.close()
     async with served(tmp_path, config) as edge:
         await become(edge, {"skipped": 1})
     assert site.begun == ["/a"]
-    await bucket.holds({"a"}, site.body)
+    await bucket.holds("a")
 
 
 async def test_a_drain_finishes_what_is_at_work_and_leaves_the_rest_to_the_next_start(
@@ -184,27 +179,26 @@ async def test_a_drain_finishes_what_is_at_work_and_leaves_the_rest_to_the_next_
         assert await edge.process.stderr.readline() == b"SIGTERM: draining, for at most 10 s\n"
         site.gate.set()
         assert await edge.ended() == (0, ["drained: 2 jobs wait for the next start"])
-    await bucket.holds({"a"}, site.body)
+    await bucket.holds("a")
     async with served(tmp_path, config) as edge:
         await become(edge, {"stored": 3})
     assert site.begun == ["/a", "/b", "/c"]
 
 
 async def test_what_a_drain_cannot_finish_is_not_lost_either(
-    scripted: Starts, bucket: Bucket, text: Callable[..., str], tmp_path: Path
+    scripted: Starts, bucket: Bucket, text: Callable[..., str]
 ) -> None:
     site = Site()
-    config = text(await scripted(site)).replace("10s", "100ms").replace("600ms", "1h")
-    async with served(tmp_path, config) as edge:
-        await missed(edge, "a")
+    config = re.sub("\nserver:.*", "", text(await scripted(site)).replace("600ms", "1h"))
+    async with edge_of(config) as edge:
+        await edge.get("/a", "HEAD")
         await site.has_begun(1)
-        edge.process.send_signal(signal.SIGTERM)
-        assert (await edge.ended())[1][-1] == "drained: 1 jobs wait for the next start"
-        assert edge.process.returncode == 0
+        assert await edge.gateway.app.drain(0.05) == Drained(flights=0, jobs=0, kept=1)
     site.gate.set()
-    async with served(tmp_path, config) as edge:
+    async with edge_of(config) as edge:
         # It was given back: nobody has to wait until its lease has run out.
-        await become(edge, {"stored": 1})
+        await edge.gateway.app.backfilled()
+        await bucket.holds("a")
 
 
 async def test_workers_share_the_jobs_and_take_over_from_one_that_is_killed(
@@ -220,7 +214,7 @@ async def test_workers_share_the_jobs_and_take_over_from_one_that_is_killed(
         assert len(set(site.begun)) == 2
         os.kill(workers(edge)[0], signal.SIGKILL)
         site.gate.set()
-        await bucket.holds(set(keys), site.body)
+        await bucket.holds(*keys)
         await become(edge, {"stored": 6})
         assert len(site.begun) == 7, "but for the one at which the dead one was, none was done twice"
         edge.process.send_signal(signal.SIGTERM)
@@ -245,7 +239,7 @@ async def test_a_process_that_was_stopped_leaves_its_job_to_another(
             await asyncio.sleep(0.02)
         site.gate.set()
         await become(second, {"stored": 1})
-        await bucket.holds({"a"}, site.body)
+        await bucket.holds("a")
 
 
 async def at_work(edge: Served) -> int:
@@ -254,13 +248,18 @@ async def at_work(edge: Served) -> int:
             return int((await answer.json())["backfill"]["at_work"])
 
 
-async def test_a_file_that_cannot_be_used_is_one_line(
-    scripted: Starts, text: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
+    path = tmp_path / "config.yaml"
     for count in (1, 2):
-        with pytest.raises(AssertionError) as caught:
-            async with served(tmp_path, text(await scripted(Site()), server=f"workers: {count}")):
-                pass
-        said = str(caught.value).splitlines()[0]
-        assert said.endswith(f"state.folder: {tmp_path}/state/backfill.sqlite: {tmp_path}/state: File exists")
+        path.write_text(f"""
+server: {{listen: '127.0.0.1:0', workers: {count}}}
+admin: {{listen: '127.0.0.1:0'}}
+state: {{folder: '{tmp_path}/state'}}
+origins: {{site: {{type: http, url: "http://127.0.0.1:1"}}}}
+default_behavior: {{target_origin: site}}
+""")
+        answer = CliRunner().invoke(main, ["serve", "-c", str(path)])
+        file = tmp_path / "state" / "backfill.sqlite"
+        assert answer.output == f"{path}: state.folder: {file}: {tmp_path}/state: File exists\n"
+        assert answer.exit_code == 2
