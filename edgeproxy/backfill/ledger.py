@@ -7,7 +7,9 @@ the date was set. Each is kept with the moment since when: after a restart of th
 
 # ruff: noqa: S608 - what queries are put together from stands here; values never do
 
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -132,10 +134,13 @@ class Ledger:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone_in(self._path.parent):
+                self._prepare(at)
         except OSError as error:
             raise LedgerError(f"{error.filename or self._path.parent}: {error.strerror}") from error
+
+    def _prepare(self, at: Moment) -> None:
         with self._asking() as db:
-            # Others may be doing the same: who is first makes the tables.
             if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 db.execute("PRAGMA journal_mode = WAL")
         with self._changing() as db:
@@ -326,6 +331,17 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"Ledger({self._path.name})"
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else is in here at the same time: SQLite does not wait where two turn to WAL at once."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """The contract of every queue: no job twice at a time, none lost, never more than it may hold."""
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeproxy.backfill.job import Ending, Job, Lease, State, Wanted
+from edgeproxy.backfill.ledger import Ledger, Moment
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Queue, QueueError, Terms
 from edgeproxy.backfill.sqlite import SqliteQueue
@@ -303,6 +306,18 @@ async def test_several_processes_never_have_the_same_job(opened: Make, clock: Ha
     ours, theirs = await asyncio.gather(all_of(one), all_of(other))
     assert sorted(ours + theirs) == sorted(str(n).encode() for n in range(40))
     assert await one.put(job("0")) == [Reason.QUEUED_ALREADY]
+
+
+async def test_whoever_opens_a_new_file_waits_for_who_is_doing_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "backfill.sqlite", TERMS)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    preparing = asyncio.ensure_future(asyncio.to_thread(ledger.prepare, Moment(0, 0)))
+    done, _ = await asyncio.wait([preparing], timeout=0.1)
+    assert not done
+    os.close(fd)
+    await preparing
+    ledger.close()
 
 
 async def test_another_process_knows_what_was_there(opened: Make, clock: Hand) -> None:
