@@ -6,12 +6,15 @@ RFC 9111 §5.1, RFC 9211; CloudFront Developer Guide, "Response headers".
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import StrEnum
+from functools import lru_cache
 
 from edgeproxy.core.decision import Forward
-from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.message import HOP_BY_HOP, Head, Headers
 from edgeproxy.core.reason import Reason
 
 _REPLACED = frozenset({"via", "x-cache", "x-amz-cf-id", "x-amz-cf-pop", "alt-svc"})
+_OURS = HOP_BY_HOP | _REPLACED | {"cache-status"}
+_OURS_AND_AGE = _OURS | {"age"}
 _OF_THE_BODY = frozenset(
     {"content-length", "content-encoding", "content-type", "content-range", "content-md5"}
 )
@@ -70,17 +73,26 @@ def answer_headers(headers: Headers, report: Report, *, via: str, request_id: st
         ("X-Amz-Cf-Id", request_id),
         ("Cache-Status", f"{passed}, {ours}" if passed else ours),
     ]
-    kept = headers.end_to_end().without(_REPLACED | {"cache-status"})
+    dropped = _OURS
     if report.age_s is not None:
-        kept = kept.having(("Age", str(int(report.age_s))))
-    return Headers((*kept, *added))
+        dropped = _OURS_AND_AGE
+        added.insert(0, ("Age", str(int(report.age_s))))
+    # In one pass: this is done for every hit.
+    kept = (headers if "connection" not in headers else headers.end_to_end()).without(dropped)
+    return Headers((*kept.pairs, *added))
 
 
 def dated(head: Head, received_at: float) -> Head:
     """`head` with the `Date` of its arrival, POSIX seconds, if its maker gave none.  RFC 9110 §6.6.1."""
     if "date" in head.headers:
         return head
-    return Head(head.status, head.headers.having(("Date", formatdate(received_at, usegmt=True))))
+    return Head(head.status, head.headers.having(("Date", _date_text(int(received_at)))))
+
+
+@lru_cache(4096)
+def _date_text(seconds: int) -> str:
+    """As every answer wants it that comes from an entry of this second."""
+    return formatdate(seconds, usegmt=True)
 
 
 def not_modified(head: Head) -> Head:

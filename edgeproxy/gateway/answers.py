@@ -45,9 +45,8 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     method = visit.request.method
     if _has_it(visit.request, head):
         return _answer(visit, not_modified(head), b"", report)
-    length = ("Content-Length", str(len(body)))
     if method == "HEAD":
-        return _answer(visit, Head(head.status, head.headers.having(length)), b"", report)
+        return _answer(visit, _of_length(head, len(body)), b"", report)
     asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
         asked = requested_slices(headers.get("range"), len(body))
@@ -57,7 +56,7 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     match asked:
         case None:
             whole = _part(body, Slice(0, len(body) - 1, len(body)))
-            return _answer(visit, Head(head.status, head.headers.having(length)), whole, report)
+            return _answer(visit, _of_length(head, len(body)), whole, report)
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
             # Nothing is in no coding.
@@ -75,6 +74,13 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
 def _has_it(request: Request, head: Head) -> bool:
     """Whether a 304 is all the viewer needs; other methods have no such conditions.  RFC 9110 §13.2.1."""
     return request.method in ("GET", "HEAD") and is_not_modified(request.headers, head)
+
+
+def _of_length(head: Head, length: int) -> Head:
+    text = str(length)
+    if head.headers.get("content-length") == text:
+        return head
+    return Head(head.status, head.headers.having(("Content-Length", text)))
 
 
 def _part(body: bytes | Blob, part: Slice) -> bytes | AsyncIterator[bytes]:
