@@ -8,22 +8,20 @@ the date was set. Each is kept with the moment since when: after a restart of th
 # ruff: noqa: S608 - what queries are put together from stands here; values never do
 
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
 from edgeproxy.backfill.queue import Terms
-from edgeproxy.core.key import CacheKey
 from edgeproxy.core.reason import Reason
+from edgeproxy.store.rows import key_of, key_text, octets
+from edgeproxy.store.transactions import connected, transaction
 
-_BUSY_S = 10.0
-"""How long a process waits for the others' transactions, each of which takes well under a millisecond."""
 _KEPT_S = 30 * 86_400
 """How long ended jobs are remembered at most."""
 _AT_ONCE = 16
@@ -99,11 +97,8 @@ class Ledger:
     @property
     def _db(self) -> sqlite3.Connection:
         if self._connection is None:
-            db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            # No transaction is lost when the process is killed; when the machine is, the last may be,
-            # but never by halves: the next miss of the object queues it again.
-            db.execute("PRAGMA synchronous = NORMAL")
-            self._connection = db
+            # What is lost with the machine is queued again by the next miss of the object.
+            self._connection = connected(self._path)
         return self._connection
 
     @contextmanager
@@ -116,16 +111,8 @@ class Ledger:
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
-        with self._asking() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                # What SQLite gave up by itself, as it does when the disk is full, is no transaction now.
-                with suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
+        with self._asking() as db, transaction(db):
+            yield db
 
     def prepare(self, at: Moment) -> None:
         """Make folder and tables where there are none.  Raises `LedgerError`.
@@ -170,8 +157,8 @@ class Ledger:
                         (
                             job.group,
                             job.key,
-                            job.path.encode("utf-8", "surrogatepass"),
-                            json.dumps([getattr(job.cache_key, field.name) for field in fields(CacheKey)]),
+                            octets(job.path),
+                            key_text(job.cache_key),
                             min(job.max_bytes, _MOST_BYTES),
                             at.elapsed,
                             at.elapsed,
@@ -424,8 +411,6 @@ def _entry(row: Sequence[Any]) -> Entry:
         *times,
     ) = row
     added_at, changed_at = times
-    method, key_path, query, headers, cookies = json.loads(cache_key)
-    where = CacheKey(method, key_path, query, tuple((name, value) for name, value in headers), cookies)
-    job = Job(group, key, path.decode("utf-8", "surrogatepass"), where, max_bytes, attempt)
+    job = Job(group, key, path.decode("utf-8", "surrogatepass"), key_of(cache_key), max_bytes, attempt)
     why = Reason(reason) if reason is not None else None
     return Entry(number, job, State(state), added_at, changed_at, why, message, size, took_s)

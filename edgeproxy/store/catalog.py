@@ -20,9 +20,8 @@ from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.rows import UNREADABLE, key_of, key_text, octets, stored_of, stored_text, variant_text
+from edgeproxy.store.transactions import connected, transaction
 
-_BUSY_S = 10.0
-"""How long a process waits for the others' transactions, each of which takes well under a millisecond."""
 _JOURNAL_BYTES = 4 * 2**20
 _MAX_VARIANTS = 16
 _AT_ONCE = 64
@@ -111,11 +110,8 @@ class Catalog:
     def _db(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
-            db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            db = connected(self._path)
             db.execute("PRAGMA journal_mode = WAL")
-            # No transaction is lost when the process is killed; when the machine is, some of the last
-            # may be, but never by halves. It is a cache.
-            db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
             db.execute("PRAGMA foreign_keys = ON")
             self._local.db = db
@@ -133,17 +129,10 @@ class Catalog:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
         with self._asking() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(db):
                 owed = tuple(self._owed)
                 _delete(db, owed)
                 yield db
-                db.execute("COMMIT")
-            except BaseException:
-                # After some faults SQLite has done so itself. One left open would shut all others out.
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
             self._owed.difference_update(owed)
 
     def prepare(self) -> None:
