@@ -1,5 +1,5 @@
 """`python -m edgeproxy` is `edgeproxy`."""
 
-from edgeproxy.cli import main
+from edgeproxy.cli.main import main
 
 main(prog_name="edgeproxy")

@@ -5,7 +5,6 @@ The only file that sees all parts.
 
 import asyncio
 import base64
-import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,32 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
-from edgeproxy.backfill.memory import MemoryQueue
-from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.sqlite import SqliteQueue
-from edgeproxy.backfill.worker import Schedule, Worker
-from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
-from edgeproxy.config.origins import Credentials, HttpOrigin
-from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.invalidation import Invalidation, invalidation
-from edgeproxy.core.message import Headers, Request
-from edgeproxy.core.reason import Reason
+from edgeproxy.core.message import Request
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
-from edgeproxy.origins.base import Origin
-from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
-from edgeproxy.origins.failover import FailoverOrigin
-from edgeproxy.origins.s3 import Bucket, S3Origin
-from edgeproxy.origins.sigv4 import Keys
-from edgeproxy.origins.web import WebOrigin
-from edgeproxy.origins.wire import Patience, Wire
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -206,32 +193,12 @@ async def opened(
     clock = clock or SystemClock()
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
-        origins: dict[str, Origin] = {}
-        for name, section in config.origins.items():
-            wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
-            stack.push_async_callback(wire.close)
-            await wire.open()
-            origins[name] = _origin(name, section, wire, clock)
-        groups = {
-            name: FailoverOrigin(name, origins[g.members[0]], origins[g.members[1]], g.failover_on)
-            for name, g in config.origin_groups.items()
-        }
-        buckets = {
-            name: section
-            for name, group in config.origin_groups.items()
-            if isinstance(section := config.origins[group.members[0]], S3Section)
-        }
-        writers: dict[str, BucketWriter] = {}
-        if config.backfill.rules:
-            for name, section in buckets.items():
-                writers[name] = _writer(section, config)
-                await writers[name].open()
-                stack.push_async_callback(writers[name].close)
+        origins = await origins_of(config, clock, stack)
+        writers = await writers_of(config, origins.buckets, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
-        secondaries = {name: origins[g.members[1]] for name, g in config.origin_groups.items()}
         queue = await queue_of(
             config,
             clock,
@@ -240,22 +207,13 @@ async def opened(
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
-        backfill = config.backfill
-        worker = Worker(
-            queue,
-            Source(secondaries, cache, flights, clock.now),
-            writers,
-            Schedule(backfill.attempts, backfill.backoff_base, backfill.backoff_cap, backfill.lease / 3),
-            concurrency=backfill.concurrency,
-            clock=clock,
-            random=random.random,
-            on_outcome=observers.job,
-        )
+        source = Source(origins.secondaries, cache, flights, clock.now)
+        worker = worker_of(config, queue, source, writers, clock, observers.job)
         stack.push_async_callback(worker.drain, 0)
-        prefixes = {name: section.origin_path for name, section in buckets.items()}
+        prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
         filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher({**origins, **groups}, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
@@ -288,25 +246,6 @@ async def _disk(
     return disk
 
 
-async def queue_of(
-    config: Config,
-    clock: Clock,
-    groups: frozenset[str],
-    *,
-    on_fault: Callable[[str], None],
-    on_refused: Callable[[Reason], None],
-) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
-    section = config.backfill
-    terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
-    if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
-    path = Path(config.state.folder) / "backfill.sqlite"
-    queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
-    await queue.open()
-    return queue
-
-
 def request_id() -> str:
     """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
     return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
@@ -327,58 +266,6 @@ def _front(config: Config, instance: str) -> Front:
         allow_ambiguous_paths=config.server.ambiguous_paths == "pass",
         debug_headers=config.server.debug_headers,
         error_pages=config.error_pages(),
-    )
-
-
-def _patience(section: S3Section | HttpOrigin) -> Patience:
-    return Patience(
-        attempts=section.connection_attempts,
-        connect_s=section.connection_timeout,
-        read_s=section.read_timeout,
-        keepalive_s=section.keepalive_timeout,
-        max_connections=section.max_connections,
-    )
-
-
-def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
-    custom = Headers(section.custom_headers.items())
-    if isinstance(section, HttpOrigin):
-        return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
-    bucket = Bucket.at(
-        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
-    )
-    keys = _keys(name, section)
-    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
-
-
-def _keys(name: str, section: S3Section) -> KeySource:
-    match section.credentials:
-        case Credentials() as given:
-            return FixedKeys(Keys(*_plain(given)))
-        case "anonymous":
-            return FixedKeys(None)
-        case "default":
-            return ProviderChain(name)
-
-
-def _plain(given: Credentials) -> tuple[str, str, str | None]:
-    token = given.session_token.get_secret_value() if given.session_token is not None else None
-    return given.access_key_id, given.secret_access_key.get_secret_value(), token
-
-
-def _writer(section: S3Section, config: Config) -> BucketWriter:
-    given = section.credentials
-    return BucketWriter(
-        section.bucket,
-        region=section.region,
-        endpoint=section.endpoint,
-        addressing_style="path"
-        if section.endpoint and section.addressing_style == "auto"
-        else section.addressing_style,
-        keys=_plain(given) if isinstance(given, Credentials) else None,
-        is_anonymous=given == "anonymous",
-        part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
     )
 
 

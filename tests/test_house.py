@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("origins", "record"),
     ("store",),
     ("backfill",),
-    ("gateway", "log"),
+    ("assembly", "gateway", "log"),
     ("explain",),
     ("app",),
     ("admin", "server"),

@@ -7,6 +7,7 @@ what the schema will refuse is passed over here.
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+from edgeproxy.config.backfill import BackfillRule
 from edgeproxy.config.kinds import Kind, Whole
 from edgeproxy.config.managed import (
     CACHE_POLICIES,
@@ -15,7 +16,7 @@ from edgeproxy.config.managed import (
     RESPONSE_HEADERS_POLICIES,
 )
 from edgeproxy.config.mistakes import Mistake, Place, dotted, shown
-from edgeproxy.config.schema import LEAST_BESIDE_DISK, Admin, BackfillRule, Cache, Server
+from edgeproxy.config.schema import LEAST_BESIDE_DISK, Admin, Cache, Server
 from edgeproxy.config.units import Address, Size, address, size_text
 
 T = TypeVar("T")

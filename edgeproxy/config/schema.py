@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from edgeproxy.config.fields import Bool, Bytes, Name, Seconds, SecondsAboveZero, VisibleText
+from edgeproxy.config.backfill import Backfill
+from edgeproxy.config.fields import Bool, Bytes, Name, PathPattern, Seconds, SecondsAboveZero, VisibleText
 from edgeproxy.config.kinds import (
     Network,
     OneOf,
@@ -22,15 +23,13 @@ from edgeproxy.config.kinds import (
     Whole,
     is_object_name,
     is_page,
-    is_pattern,
 )
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
 from edgeproxy.config.origins import Credentials, HttpOrigin, Origin, OriginGroup, S3Origin
 from edgeproxy.config.policies import AllExcept, CachePolicySection, OriginRequestPolicySection, Whitelist
 from edgeproxy.config.response_headers import ResponseHeadersPolicySection
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
-from edgeproxy.config.units import Address, Listen, Size, size_text
-from edgeproxy.core.backfilling import Rule
+from edgeproxy.config.units import Address, Listen, size_text
 from edgeproxy.core.behavior import Behavior
 from edgeproxy.core.erring import ErrorPolicy
 from edgeproxy.core.error_pages import ErrorPage
@@ -43,14 +42,6 @@ ERROR_CODES = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 
 Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"]
 CachedMethod: TypeAlias = Literal["GET", "HEAD", "OPTIONS"]
-PathPattern: TypeAlias = Annotated[
-    str,
-    PathText(
-        is_pattern,
-        'a path as it stands in a URL, such as /images/*.jpg (no "//", no "..", é escaped as %C3%A9)',
-        "path pattern",
-    ),
-]
 _HOST_NAME = Text(
     r"[A-Za-z0-9_.\-]{1,253}|\[[0-9A-Fa-f:.]+\]", "a host name such as www.example.com", "host name"
 )
@@ -253,54 +244,6 @@ class CustomErrorResponse(Section):
         if self.response_page_path is not None and self.response_code is None:
             raise refused("response_page_path", "response_code beside it")
         return self
-
-
-class BackfillRule(Section):
-    """Which objects are copied into the bucket."""
-
-    path_pattern: PathPattern = "*"
-    """Paths that the rule covers; the first rule that matches decides."""
-    on_status: Annotated[frozenset[Annotated[int, OneOf({403, 404})]], Field(min_length=1), EachOnce] = (
-        frozenset({403, 404})
-    )
-    """What the bucket has to say of the missing object."""
-    max_object: Bytes = 5 * 2**40
-    """Largest object that is copied."""
-    enabled: Bool = True
-    """`false` leaves these paths out."""
-
-    def value(self) -> Rule:
-        """The rule as the rules take it."""
-        return Rule(Pattern(self.path_pattern), self.on_status, self.max_object, self.enabled)
-
-
-class Backfill(Section):
-    """Filling the bucket behind the viewer's back with what the full origin gave."""
-
-    rules: tuple[BackfillRule, ...] = ()
-    """Rules in order; without any, nothing is copied."""
-    queue: Literal["memory", "sqlite"] = "memory"
-    """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
-    share; so it is, where nothing is given, wherever there is a `state.folder`."""
-    concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory."""
-    queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
-    """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
-    attempts: Annotated[int, Whole(1, 100)] = 5
-    """How often a job is tried."""
-    backoff_base: SecondsAboveZero = 1.0
-    """Step before the second attempt; it doubles each time and is jittered."""
-    backoff_cap: SecondsAboveZero = 60.0
-    """Longest step between attempts."""
-    lease: SecondsAboveZero = 30.0
-    """How long a job belongs to a process that says nothing more, such as one that was killed; then others
-    may take it."""
-    missing_for: Seconds = 60.0
-    """How long an object that the full origin said it has not (404, 410) is not queued again."""
-    history: Annotated[int, Whole(0, 10_000_000)] = 10_000
-    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first."""
-    part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
-    """Objects above this size are uploaded in parts of it."""
 
 
 class Config(Section):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
-from edgeproxy.app import Drained, new_instance, queue_of
+from edgeproxy.app import Drained, new_instance
+from edgeproxy.assembly.filling import queue_of
 from edgeproxy.backfill.job import LIVE, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeproxy.app import Drained
-from edgeproxy.cli import main
+from edgeproxy.cli.main import main
 from tests.conftest import Exchange, Script, ScriptedOrigin, edge_of
 from tests.stories.process import Served, served
 from tests.stories.test_workers import workers

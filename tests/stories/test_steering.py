@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from edgeproxy.cli import main
+from edgeproxy.cli.main import main
 from tests.conftest import Exchange, Script, ScriptedOrigin
 from tests.stories.process import Served, served
 from tests.stories.test_admin import asked

@@ -1,0 +1,90 @@
+"""What fills the buckets: the queue, the writers, the worker."""
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.queue import Queue, Terms
+from edgeproxy.backfill.source import Source
+from edgeproxy.backfill.sqlite import SqliteQueue
+from edgeproxy.backfill.worker import Schedule, Worker
+from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.clock import Clock
+from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.schema import Config
+from edgeproxy.core.reason import Reason
+
+
+async def writers_of(
+    config: Config, buckets: Mapping[str, S3Section], stack: AsyncExitStack
+) -> dict[str, BucketWriter]:
+    """A writer for each bucket that may be filled, closed with `stack`."""
+    writers: dict[str, BucketWriter] = {}
+    if config.backfill.rules:
+        for name, section in buckets.items():
+            writers[name] = _writer(section, config)
+            await writers[name].open()
+            stack.push_async_callback(writers[name].close)
+    return writers
+
+
+async def queue_of(
+    config: Config,
+    clock: Clock,
+    groups: frozenset[str],
+    *,
+    on_fault: Callable[[str], None],
+    on_refused: Callable[[Reason], None],
+) -> Queue:
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    section = config.backfill
+    terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
+    if section.queue == "memory" or config.state.folder is None:
+        return MemoryQueue(terms, clock)
+    path = Path(config.state.folder) / "backfill.sqlite"
+    queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
+    await queue.open()
+    return queue
+
+
+def worker_of(
+    config: Config,
+    queue: Queue,
+    source: Source,
+    writers: Mapping[str, BucketWriter],
+    clock: Clock,
+    on_outcome: Callable[[Job, Outcome], None],
+) -> Worker:
+    """A worker over `queue`, not started yet."""
+    section = config.backfill
+    return Worker(
+        queue,
+        source,
+        writers,
+        Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
+        concurrency=section.concurrency,
+        clock=clock,
+        random=random.random,
+        on_outcome=on_outcome,
+    )
+
+
+def _writer(section: S3Section, config: Config) -> BucketWriter:
+    given = section.credentials
+    return BucketWriter(
+        section.bucket,
+        region=section.region,
+        endpoint=section.endpoint,
+        addressing_style="path"
+        if section.endpoint and section.addressing_style == "auto"
+        else section.addressing_style,
+        keys=plain_keys(given) if isinstance(given, Credentials) else None,
+        is_anonymous=given == "anonymous",
+        part_bytes=config.backfill.part_size,
+        connections=config.backfill.concurrency,
+    )

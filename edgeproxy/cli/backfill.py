@@ -1,0 +1,109 @@
+"""`edgeproxy backfill`: see and steer the jobs that fill the bucket."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeproxy.backfill.job import State
+from edgeproxy.cli.common import CONFIG, fail, printable, steered
+
+
+@click.group()
+def backfill() -> None:
+    """See and steer the jobs of the running gateway that fill the bucket."""
+
+
+_FILTERS = (
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        type=click.Choice([state.value for state in State]),
+        help="May be repeated.",
+    ),
+    click.option("--group", help="The origin group."),
+    click.option("--prefix", help="What the key begins with."),
+)
+
+
+def _filtered(command: Any) -> Any:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _filters(states: tuple[str, ...], group: str | None, prefix: str | None) -> dict[str, Any]:
+    given = {"state": list(states), "group": group, "prefix": prefix}
+    return {name: value for name, value in given.items() if value}
+
+
+@backfill.command()
+@CONFIG
+@_filtered
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def ls(path: Path, as_json: bool, limit: int, **filters: Any) -> None:
+    """List jobs, the newest first."""
+    answer = steered(path, "/backfill", {**_filters(**filters), "limit": limit})
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    if answer["paused"]:
+        click.echo("paused: no job is begun until `edgeproxy backfill resume`", err=True)
+    for job in answer["jobs"]:
+        size = f"{job['bytes']}B" if job["bytes"] is not None else "-"
+        name = printable(f"{job['group']}:{job['key']}")
+        row = f"{job['number']:>7}  {job['state']:<7}  {job['attempts']:>2}  {size:>11}  {job['changed_at']}"
+        click.echo(f"{row}  {name}{'  ' + job['reason'] if job['reason'] else ''}")
+
+
+@backfill.command()
+@CONFIG
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.argument("number", type=click.IntRange(1))
+def show(path: Path, as_json: bool, number: int) -> None:
+    """Print all that is known of the job NUMBER."""
+    jobs = steered(path, "/backfill", {"number": number})["jobs"]
+    if not jobs:
+        fail(f"there is no job {number}", status=1)
+    for job in jobs:
+        if as_json:
+            click.echo(json.dumps(job, indent=2))
+        else:
+            told = {name: value for name, value in job.items() if value not in (None, "")}
+            click.echo("\n".join(f"{name:<10}  {printable(str(value))}" for name, value in told.items()))
+
+
+@backfill.command()
+@CONFIG
+@_filtered
+@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
+    """Queue jobs again: those with NUMBERS, or else all that the filters cover.
+
+    Those that wait, are at work or are stored are left alone.
+    """
+    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
+    if not any(wanted):
+        fail("retry: want NUMBERS, --state, --group or --prefix")
+    everything = {"limit": 10**9}
+    queued = sum(steered(path, "/backfill/retry", one | everything, {})["queued"] for one in wanted)
+    click.echo(f"queued again: {queued}")
+
+
+@backfill.command()
+@CONFIG
+def pause(path: Path) -> None:
+    """Begin no more jobs; those that are at work go on, and viewers' misses are still queued."""
+    steered(path, "/backfill/pause", {}, {})
+    click.echo("paused")
+
+
+@backfill.command()
+@CONFIG
+def resume(path: Path) -> None:
+    """Begin jobs again."""
+    steered(path, "/backfill/resume", {}, {})
+    click.echo("resumed")
