@@ -1,0 +1,120 @@
+"""Worlds to balance in: four nodes, clients who come whether or not they are answered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from bench.balancing.events import Timeline
+from bench.balancing.machines import Machine, Make, Mood, lognormal, pareto
+from bench.balancing.pool import Manner, Pool
+from edgeproxy.core.balancing.nodes import Node
+
+MEAN_S = 0.05
+CLIENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Nodes, and how many requests a second come for them."""
+
+    name: str
+    tells: str
+    makes: tuple[Make, ...]
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the clients saw; seconds over all requests; who got no right answer counts as `PATIENCE_S`."""
+
+    requests: int
+    p50_s: float
+    p99_s: float
+    errors: float
+    """Share of requests without a right answer."""
+    sends: float
+    """Requests to nodes per request of a client, pings not counted."""
+
+
+def _flapping(now: float) -> Mood:
+    return Mood.FAILING if now % 4 >= 2 else Mood.WELL
+
+
+def _dead(now: float) -> Mood:
+    return Mood.HANGING if now >= 2 else Mood.WELL
+
+
+def _nodes(*odd: Make, service: Callable[[float], Callable[[Random], float]] = lognormal) -> tuple[Make, ...]:
+    """Four nodes: the odd ones first, the rest as they should be."""
+    return odd + tuple(Make(Node(f"node-{number}"), service(MEAN_S)) for number in range(len(odd), 4))
+
+
+SCENARIOS = (
+    Scenario("even", "four equal nodes at 70 % of what they can do", _nodes(), 220),
+    Scenario(
+        "slow node", "one takes ten times as long", _nodes(Make(Node("slow"), lognormal(10 * MEAN_S))), 150
+    ),
+    Scenario(
+        "flapping node",
+        "one fails at once for 2 s, is well for 2 s, and so on",
+        _nodes(Make(Node("flapping"), pareto(MEAN_S), mood=_flapping), service=pareto),
+        150,
+    ),
+    Scenario(
+        "lagging node",
+        "one is ten blocks behind after 2 s; what it answers is wrong",
+        _nodes(Make(Node("lagging"), lognormal(MEAN_S), lag=lambda now: 10 if now >= 2 else 0)),
+        150,
+    ),
+    Scenario(
+        "dead node",
+        "one accepts everything after 2 s and answers nothing",
+        _nodes(Make(Node("dead"), pareto(MEAN_S), mood=_dead), service=pareto),
+        150,
+    ),
+    Scenario(
+        "unequal weights",
+        "weights 4, 2, 1, 1, and workers to match",
+        tuple(
+            Make(Node(f"node-{number}", weight), lognormal(MEAN_S), workers=2 * int(weight))
+            for number, weight in enumerate((4.0, 2.0, 1.0, 1.0))
+        ),
+        220,
+    ),
+)
+
+
+def run(scenario: Scenario, manner: Manner, seed: int, seconds: float) -> Result:
+    """Clients come for so many seconds, by Poisson's law; all of them are waited for."""
+    timeline = Timeline()
+    # Each source of chance has its own, so that all manners see the same clients.
+    arrivals, choices = Random(seed), Random(seed + 1)
+    machines = [
+        Machine(make, timeline, Random(seed + 2 + number)) for number, make in enumerate(scenario.makes)
+    ]
+    pool = Pool(manner, machines, timeline, choices)
+    size = lognormal(1.0)
+    took: list[float] = []
+    wrong = 0
+
+    def done(took_s: float, is_right: bool) -> None:
+        nonlocal wrong
+        took.append(took_s)
+        wrong += not is_right
+
+    def arrive() -> None:
+        pool.request(f"192.0.2.{arrivals.randrange(CLIENTS)}", size(arrivals), done)
+        gap_s = arrivals.expovariate(scenario.rate)
+        if timeline.now + gap_s < seconds:
+            timeline.after(gap_s, arrive)
+
+    timeline.after(arrivals.expovariate(scenario.rate), arrive)
+    timeline.run(seconds + 60)
+    took.sort()
+    return Result(
+        len(took),
+        took[len(took) // 2],
+        took[len(took) * 99 // 100],
+        wrong / len(took),
+        pool.sends / len(took),
+    )
