@@ -155,25 +155,26 @@ def costs(fit: Sequence[NodeState], now: float, decay_s: float) -> dict[str, flo
     As in Finagle, the latency that is expected times the requests in flight. But latencies count as equal up
     to twice the best: where some requests take ten times as long as others, what is seen of equal nodes
     differs by more than their loads, and would hide these (measured: bench/balancing).
-    """
-    expected_s = {state.node.name: _expected_s(state, now, decay_s) for state in fit}
-    known_s = (expected_s[state.node.name] for state in fit if state.latency.peak_s is not None)
-    least_s = max(_NOISE * min(known_s, default=0.0), _SHORT_S)
-    return {
-        state.node.name: max(took_s, least_s) * (state.in_flight + 1) / state.node.weight if took_s else 0.0
-        for state in fit
-        for took_s in (expected_s[state.node.name],)
-    }
-
-
-def _expected_s(state: NodeState, now: float, decay_s: float) -> float:
-    """How long an answer takes: as of late, but not less than a ping, nor than the oldest request waits.
 
     Who has never answered gets one request for nothing, and no other before it has answered that.
     """
+    expected_s = [_expected_s(state, now, decay_s) for state in fit]
+    least_s = max(
+        _NOISE * min((took_s for took_s in expected_s if took_s is not None), default=0.0), _SHORT_S
+    )
+    found: dict[str, float] = {}
+    for state, took_s in zip(fit, expected_s, strict=True):
+        unproven_s = _UNPROVEN_S if state.pending else 0.0
+        counted_s = unproven_s if took_s is None else max(took_s, least_s)
+        found[state.node.name] = counted_s * (state.in_flight + 1) / state.node.weight
+    return found
+
+
+def _expected_s(state: NodeState, now: float, decay_s: float) -> float | None:
+    """How long an answer takes: as of late, but not less than a ping, nor than the oldest request waits."""
     expected_s = state.latency.expected_s(now, decay_s)
     if expected_s is None:
-        return _UNPROVEN_S if state.pending else 0.0
+        return None
     ping_s = 0.0 if state.ping is None or state.ping.took_s is None else state.ping.took_s
     waiting_s = now - state.pending[0] if state.pending else 0.0
     return max(expected_s, ping_s, waiting_s)
