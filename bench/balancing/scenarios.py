@@ -1,7 +1,8 @@
 """Worlds to balance in: four nodes, clients who come whether or not they are answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from random import Random
 
 from bench.balancing.events import Timeline
@@ -25,15 +26,32 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the clients saw; seconds over all requests; who got no right answer counts as `PATIENCE_S`."""
+    """What the clients saw."""
 
-    requests: int
-    p50_s: float
-    p99_s: float
-    errors: float
-    """Share of requests without a right answer."""
-    sends: float
-    """Requests to nodes per request of a client, pings not counted."""
+    took_s: tuple[float, ...]
+    """Of all requests, the fastest first; who got no right answer counts as `PATIENCE_S`."""
+    wrong: int
+    """Requests without a right answer."""
+    sends: int
+    """Requests to nodes, pings not counted."""
+
+    def quantile_s(self, share: float) -> float:
+        """Seconds within which `share` (0 to 1) of the requests were answered."""
+        return self.took_s[min(int(share * len(self.took_s)), len(self.took_s) - 1)]
+
+    @property
+    def errors(self) -> float:
+        """Share of the requests that got no right answer."""
+        return self.wrong / len(self.took_s)
+
+
+def merged(results: Sequence[Result]) -> Result:
+    """The requests of several runs as one."""
+    return Result(
+        tuple(sorted(chain.from_iterable(result.took_s for result in results))),
+        sum(result.wrong for result in results),
+        sum(result.sends for result in results),
+    )
 
 
 def _flapping(now: float) -> Mood:
@@ -110,11 +128,4 @@ def run(scenario: Scenario, manner: Manner, seed: int, seconds: float) -> Result
 
     timeline.after(arrivals.expovariate(scenario.rate), arrive)
     timeline.run(seconds + 60)
-    took.sort()
-    return Result(
-        len(took),
-        took[len(took) // 2],
-        took[len(took) * 99 // 100],
-        wrong / len(took),
-        pool.sends / len(took),
-    )
+    return Result(tuple(sorted(took)), wrong, pool.sends)

@@ -22,7 +22,8 @@ class Allowance:
 
 
 RETRIES = Allowance()
-HEDGES = Allowance(share=0.05, per_s=0.1, most=20.0)
+HEDGES = Allowance(share=0.1, per_s=0.1, most=20.0)
+"""Twice what `Hedging` asks for as long as all is well, so that something is left when a node hangs."""
 
 
 @dataclass(frozen=True, slots=True)
