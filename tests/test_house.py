@@ -95,6 +95,19 @@ def test_core_is_pure(path: Path) -> None:
     assert "async def" not in path.read_text()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "balancing").glob("*.py")), ids=lambda p: p.stem)
+def test_the_simulation_knows_the_rules_and_no_clock(path: Path) -> None:
+    ours = {m for m in imports(path) if m.split(".")[0] == "edgeproxy"}
+    assert all(module.startswith(("edgeproxy.core.balancing", "edgeproxy.core.reason")) for module in ours)
+    foreign = {m.split(".")[0] for m in imports(path)} - {"edgeproxy", "bench"}
+    apart = {"argparse", "concurrent", "pathlib"} if path.stem == "__main__" else set()
+    assert foreign <= PURE | {"heapq", "html", "random"} | apart
+
+
+def test_the_product_does_not_import_what_measures_it() -> None:
+    assert not {m for path in modules() for m in imports(path) if m.split(".")[0] in {"bench", "tests"}}
+
+
 def test_no_module_imports_itself_by_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     names = {".".join(("edgeproxy", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in modules()}

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from bench.balancing.events import Timeline
 from edgeproxy.core.balancing.nodes import Node
 
-ROUND_TRIP_S = 0.002
 FAILS_IN_S = 0.001
 PING_S = 0.002
 """A ping is a small request: it waits for a worker like any other."""
@@ -64,6 +63,7 @@ class Make:
     service: Service
     workers: int = 4
     mood: Callable[[float], Mood] = _well
+    round_trip_s: float = 0.002
     lag: Callable[[float], int] = _no_lag
     """Blocks that it is behind."""
 
@@ -100,7 +100,7 @@ class Machine:
             case Mood.HANGING:
                 return
             case Mood.FAILING:
-                self._timeline.after(ROUND_TRIP_S + FAILS_IN_S, partial(reply, False))
+                self._timeline.after(self.make.round_trip_s + FAILS_IN_S, partial(reply, False))
             case Mood.WELL:
                 self._queue.append((work_s, reply, is_wanted))
                 self._work()
@@ -115,5 +115,5 @@ class Machine:
     def _done(self, reply: Reply) -> None:
         self._busy -= 1
         if self.make.mood(self._timeline.now) is not Mood.HANGING:
-            self._timeline.after(ROUND_TRIP_S, partial(reply, True))
+            self._timeline.after(self.make.round_trip_s, partial(reply, True))
         self._work()

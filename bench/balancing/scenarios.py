@@ -91,6 +91,15 @@ SCENARIOS = (
         150,
     ),
     Scenario(
+        "near and far",
+        "round trips of 5, 40, 120 and 250 ms, little to do",
+        tuple(
+            Make(Node(f"node-{number}"), lognormal(MEAN_S), round_trip_s=trip_s)
+            for number, trip_s in enumerate((0.005, 0.04, 0.12, 0.25))
+        ),
+        30,
+    ),
+    Scenario(
         "unequal weights",
         "weights 4, 2, 1, 1, and workers to match",
         tuple(

@@ -19,7 +19,7 @@ SEEDS = (1, 2, 3)
 
 
 def of(scenario: str, manner: str) -> list[Result]:
-    return [run(BY_NAME[scenario], MANNER[manner], seed, seconds=10) for seed in SEEDS]
+    return [run(BY_NAME[scenario], MANNER[manner], seed, seconds=8) for seed in SEEDS]
 
 
 def p99(results: list[Result]) -> float:
@@ -27,19 +27,23 @@ def p99(results: list[Result]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "unhedged_beats"),
+    ("scenario", "hedged_beats", "unhedged_beats"),
     [
-        ("even", []),
-        ("slow node", [TURNS, RACE]),
-        ("flapping node", []),
-        ("lagging node", [RACE]),
-        ("dead node", [TURNS]),
-        ("unequal weights", []),
+        ("even", [TURNS, RACE], []),
+        ("slow node", [TURNS, RACE], [TURNS, RACE]),
+        ("flapping node", [TURNS, RACE], []),
+        ("lagging node", [TURNS, RACE], [RACE]),
+        ("dead node", [TURNS, RACE], [TURNS]),
+        # Of idle nodes far apart the race takes the nearest, and pays for it with the shortest ping.
+        ("near and far", [TURNS], []),
+        ("unequal weights", [TURNS, RACE], []),
     ],
 )
-def test_the_best_we_know_beats_turns_and_races(scenario: str, unhedged_beats: list[str]) -> None:
-    """With hedges in every world, with every seed; without them by far where a node is ill."""
-    others = {name: of(scenario, name) for name in (TURNS, RACE)}
+def test_the_best_we_know_beats_turns_and_races(
+    scenario: str, hedged_beats: list[str], unhedged_beats: list[str]
+) -> None:
+    """With hedges in every world but one, with every seed; without them by far where a node is ill."""
+    others = {name: of(scenario, name) for name in {TURNS, *hedged_beats}}
     hedged = of(scenario, HEDGED)
     for name, other in others.items():
         assert p99(hedged) < 0.95 * p99(other), name
@@ -50,7 +54,7 @@ def test_the_best_we_know_beats_turns_and_races(scenario: str, unhedged_beats: l
         unhedged = of(scenario, P2C)
         assert all(p99(unhedged) < 0.8 * p99(others[name]) for name in unhedged_beats)
     # A race cannot see that a node lags.
-    assert merged(others[RACE]).errors > 0.1 or scenario != "lagging node"
+    assert scenario != "lagging node" or merged(others[RACE]).errors > 0.1
 
 
 @pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.name)

@@ -146,8 +146,8 @@ def test_nodes_that_nobody_asked_for_a_day_are_equal() -> None:
 
 # Properties of all.
 
-nodes = st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), max_size=6).map(
-    lambda weights: [Node(f"n{number}", weight) for number, weight in enumerate(weights)]
+nodes = st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), max_size=10).map(
+    lambda weights: [Node(name, weight) for name, weight in zip("abcdefghij", weights, strict=False)]
 )
 latencies = st.builds(Latency, st.none() | st.floats(0, 1e3), st.floats(0, NOW))
 pings = st.none() | st.builds(Ping, st.floats(0, NOW), st.none() | st.floats(0, 10))
@@ -161,7 +161,7 @@ def states(draw: st.DrawFn) -> list[NodeState]:
             duty=draw(st.sampled_from(Duty)),
             latency=draw(latencies),
             ping=draw(pings),
-            pending=tuple(sorted(draw(st.lists(st.floats(0, NOW), max_size=4)))),
+            pending=tuple(sorted(draw(st.lists(st.sampled_from([0.0, 50.0, NOW]), max_size=3)))),
         )
         for node in draw(nodes)
     ]
