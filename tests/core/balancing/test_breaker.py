@@ -79,7 +79,7 @@ def test_what_was_sent_before_a_change_says_nothing() -> None:
 
 
 @steady
-@given(st.lists(st.tuples(st.sampled_from(Outcome), st.floats(0, 30), st.floats(0, 100))))
+@given(st.lists(st.tuples(st.sampled_from(Outcome), st.floats(0, 30), st.floats(0, 100)), max_size=25))
 def test_whatever_comes_the_breaker_keeps_its_bounds(events: list[tuple[Outcome, float, float]]) -> None:
     breaker, now = Breaker(), 0.0
     for outcome, took, gap in events:

@@ -36,7 +36,7 @@ def test_it_starts_with_a_tenth() -> None:
 
 
 @steady
-@given(st.lists(st.tuples(st.booleans(), st.floats(0, 0.1)), max_size=300))
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 0.1)), max_size=60))
 def test_no_more_is_sent_twice_than_the_share(events: list[tuple[bool, float]]) -> None:
     budget, now, again = opened(0.0, ALLOWANCE), 0.0, 0
     for requests, (fails, gap_s) in enumerate(events, start=1):

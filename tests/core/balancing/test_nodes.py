@@ -57,7 +57,7 @@ def test_a_ping_closes_no_breaker() -> None:
 
 
 @steady
-@given(st.lists(st.tuples(st.sampled_from(Outcome), st.integers(0, 9), st.integers(0, 5))))
+@given(st.lists(st.tuples(st.sampled_from(Outcome), st.integers(0, 9), st.integers(0, 5)), max_size=20))
 def test_what_was_sent_and_has_ended_is_not_in_flight(events: list[tuple[Outcome, int, int]]) -> None:
     state, now, open_ = STATE, 0.0, list[float]()
     for outcome, place, gap in events:
