@@ -9,7 +9,7 @@ from bench.balancing.scenarios import Result, Scenario
 
 _COLUMNS = 2
 _WIDTH, _ROW, _HEAD, _FOOT, _GAP = 470, 17, 46, 24, 22
-_PLOT_FROM, _PLOT_TO = 138, 400
+_PLOT_FROM, _PLOT_TO = 144, 404
 _TOP = 62
 _LEAST_S = 0.025
 _TICKS = ((0.03, "30 ms"), (0.1, "100 ms"), (0.3, "300 ms"), (1.0, "1 s"), (3.0, "3 s"))
