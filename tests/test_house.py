@@ -43,6 +43,7 @@ PURE = frozenset(
         "hashlib",
         "ipaddress",
         "itertools",
+        "json",
         "math",
         "re",
         "types",

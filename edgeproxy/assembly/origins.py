@@ -1,17 +1,21 @@
 """The origins of the configuration, and the pairs of them."""
 
+import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from edgeproxy.assembly.pools import conduct_of, endpoints_of
 from edgeproxy.clock import Clock
 from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.pool import PoolOrigin as PoolSection
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
+from edgeproxy.origins.pool import PoolOrigin
 from edgeproxy.origins.s3 import Bucket, S3Origin
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
@@ -28,6 +32,8 @@ class Origins:
     """The secondary of each group."""
     buckets: Mapping[str, S3Section]
     """The primary of each group that has a bucket for one."""
+    pools: Mapping[str, PoolOrigin]
+    """Those of the origins that have nodes."""
 
     @property
     def targets(self) -> dict[str, Origin]:
@@ -38,7 +44,11 @@ class Origins:
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
     """The origins of `config`, closed with `stack`."""
     single: dict[str, Origin] = {}
+    pools: dict[str, PoolOrigin] = {}
     for name, section in config.origins.items():
+        if isinstance(section, PoolSection):
+            single[name] = pools[name] = await _pool(name, section, clock, stack)
+            continue
         wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
         stack.push_async_callback(wire.close)
         await wire.open()
@@ -56,6 +66,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
             for name, group in groups.items()
             if isinstance(section := config.origins[group.members[0]], S3Section)
         },
+        pools=pools,
     )
 
 
@@ -68,6 +79,14 @@ def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock
     )
     keys = _keys(name, section)
     return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+
+
+async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+    custom = Headers(section.custom_headers.items())
+    pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random, custom_headers=custom)
+    stack.push_async_callback(pool.close)
+    await pool.replace(endpoints_of(section))
+    return pool
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

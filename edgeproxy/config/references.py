@@ -168,7 +168,9 @@ def _unreached(sections: list[tuple[Place, dict[str, Any]]]) -> Iterator[Mistake
 
 def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
     """Rules for which no S3 primary ever fails over: nothing would ever be copied by them."""
-    if any(origin.get("type") not in ("s3", "http") for origin in _sections(tree, "origins").values()):
+    if any(
+        origin.get("type") not in ("s3", "http", "pool") for origin in _sections(tree, "origins").values()
+    ):
         return
     filled: set[str] = set()
     for name, group in _sections(tree, "origin_groups").items():

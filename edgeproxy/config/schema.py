@@ -29,6 +29,7 @@ from edgeproxy.config.kinds import (
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
 from edgeproxy.config.origins import Credentials, HttpOrigin, Origin, OriginGroup, S3Origin
 from edgeproxy.config.policies import AllExcept, CachePolicySection, OriginRequestPolicySection, Whitelist
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.response_headers import ResponseHeadersPolicySection
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
 from edgeproxy.config.units import Address, Listen, size_text
@@ -175,6 +176,7 @@ class Log(Section):
 SHAPES: dict[str, type[Section] | None] = {
     "<s3>": S3Origin,
     "<http>": HttpOrigin,
+    "<pool>": PoolOrigin,
     "<keys>": Credentials,
     "<whitelist>": Whitelist,
     "<all_except>": AllExcept,

@@ -44,7 +44,11 @@ class Reason(StrEnum):
     # A request is not sent to another node.
     ATTEMPTS_SPENT = "attempts-spent"
     NOT_IDEMPOTENT = "not-idempotent"
+    BODY_SPENT = "body-spent"
     RETRY_BUDGET = "retry-budget"
+
+    # The answer of a node is not waited for.
+    NODE_OUTRUN = "node-outrun"
 
     # The answer is not what the origin said.
     ERROR_PAGE = "error-page"

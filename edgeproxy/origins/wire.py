@@ -32,6 +32,8 @@ class Patience:
     attempts: int = 3
     connect_s: float = 10.0
     read_s: float = 30.0
+    silence_s: float | None = None
+    """How long the body may stand still; None: as long as `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
 
@@ -78,7 +80,7 @@ class Wire:
             await self._session.close()
 
     async def exchange(
-        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | None = None
+        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | bytes | None = None
     ) -> Reply:
         """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
 
@@ -108,6 +110,9 @@ class Wire:
             raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
         headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
         head = Head(response.status, headers)
+        if self._patience.silence_s is not None and (connection := response.connection) is not None:
+            if connection.protocol is not None:
+                connection.protocol.read_timeout = self._patience.silence_s
         has_body = method != "HEAD" and response.status not in _BODILESS
         return Reply(
             head,
@@ -135,7 +140,8 @@ class Wire:
                 return timed_out(name, "connecting", patience.connect_s, connecting=True)
             case TimeoutError():
                 phase = "the rest of the body" if in_body else "the answer"
-                return timed_out(name, phase, patience.read_s)
+                waited_s = patience.silence_s if in_body and patience.silence_s else patience.read_s
+                return timed_out(name, phase, waited_s)
             case aiohttp.ClientConnectorDNSError():
                 return OriginError(
                     Reason.ORIGIN_UNRESOLVED, f"{name}: its host name cannot be resolved", failover_as=503

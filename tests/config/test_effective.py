@@ -55,25 +55,25 @@ origins:
       access_key_id: me
       secret_access_key: '***'
       session_token: null
+    custom_headers:
+      X-A: '***'
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 30s
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers:
-      X-A: '***'
   site:
     type: http
     url: http://127.0.0.1:9100
     tls_verify: true
+    custom_headers: {}
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 1500ms
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers: {}
 origin_groups:
   media:
     members: [bucket, site]

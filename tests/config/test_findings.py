@@ -95,9 +95,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "origin path": (S3 % "origin_path: /a/", 'origins.o.origin_path: got "/a/", want a path such as /production, with "/" in front and none at the end'),
     "attempts": (S3 % "connection_attempts: 4", "origins.o.connection_attempts: got 4, want a whole number from 1 to 3"),
     # Shapes.
-    "type of origin": ("origins: {o: {type: S3, bucket: abc}}\ndefault_behavior: {target_origin: o}", 'origins.o.type: got "S3", want s3 or http'),
-    "no type of origin": ("origins: {o: {bucket: abc}}\ndefault_behavior: {target_origin: o}", "origins.o.type: is missing, want s3 or http"),
-    "list for a type of origin": ("origins: {o: {type: [s3]}}\ndefault_behavior: {target_origin: o}", "origins.o.type: got [s3], want s3 or http"),
+    "type of origin": ("origins: {o: {type: S3, bucket: abc}}\ndefault_behavior: {target_origin: o}", 'origins.o.type: got "S3", want s3, http or pool'),
+    "no type of origin": ("origins: {o: {bucket: abc}}\ndefault_behavior: {target_origin: o}", "origins.o.type: is missing, want s3, http or pool"),
+    "list for a type of origin": ("origins: {o: {type: [s3]}}\ndefault_behavior: {target_origin: o}", "origins.o.type: got [s3], want s3, http or pool"),
     "list for an origin": ("origins: {o: [hunter2]}\ndefault_behavior: {target_origin: o}", "origins.o: got a list, want a mapping"),
     "word for keys": (S3 % "credentials: hunter2", f"origins.o.credentials: got ***, want {KEYS}"),
     "list for keys": (S3 % "credentials: [hunter2]", f"origins.o.credentials: got ***, want {KEYS}"),
