@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
@@ -25,6 +25,7 @@ from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.origins.pools import Order, Pools
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -92,6 +93,7 @@ class App:
         flights: Flights,
         worker: Worker,
         explainer: Explainer,
+        pools: Pools,
         observers: Observers,
         clock: Clock,
     ) -> None:
@@ -104,6 +106,7 @@ class App:
         self._flights = flights
         self._worker = worker
         self._explainer = explainer
+        self._pools = pools
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
 
@@ -135,6 +138,14 @@ class App:
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
         await self._worker.queue.pause(is_paused)
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools with their nodes, as plain values."""
+        return self._pools.listed()
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node.  Raises `ValueError` where there is none of this name."""
+        return await self._pools.obey(order, pool, node)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -215,9 +226,10 @@ async def opened(
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
-        explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+        pools = Pools(origins.pools)
+        explainer = Explainer(gateway, cache, flights, filler, _targets(config), pools)
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, explainer, pools, observers, clock)
 
 
 async def _disk(

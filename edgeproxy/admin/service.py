@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -19,6 +19,7 @@ from edgeproxy.backfill.job import State, Wanted
 from edgeproxy.backfill.queue import QueueError
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.explain import Explanation
+from edgeproxy.origins.pools import Order
 from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
@@ -59,6 +60,17 @@ class Operated(Protocol):
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on."""
+        ...
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools with their nodes, as plain values.  Raises `NotDoneError`."""
+        ...
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node; gives it as plain values.
+
+        Raises `ValueError` where there is none of this name, and `NotDoneError`.
+        """
         ...
 
 
@@ -124,6 +136,20 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         except (QueueError, NotDoneError) as error:
             return web.json_response({"error": f"not done: {error}"}, status=500)
 
+    async def pools(_: web.Request) -> web.Response:
+        return web.json_response({"pools": await app.pools()})
+
+    async def order_node(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            await request.json()
+            pool, node = asked_node(request.query, [pool["name"] for pool in await app.pools()])
+            order = Order(request.match_info["what"])
+            return web.json_response({"node": await app.order_node(order, pool, node)})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
     admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
     admin.router.add_get("/readyz", ready)
@@ -132,7 +158,25 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
     admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
+    admin.router.add_get("/pools", pools)
+    admin.router.add_post(f"/pools/{{what:{'|'.join(Order)}}}", order_node)
     return admin
+
+
+def asked_node(query: MultiMapping[str], pools: list[str]) -> tuple[str, str]:
+    """The pool and the node of `?pool=api&node=a`; the pool may be left out where there is one alone.
+
+    Raises `ValueError` with one line for the user.
+    """
+    unknown = set(query) - {"pool", "node"}
+    if unknown:
+        raise ValueError(f"{min(unknown)}: is no parameter, want node and pool")
+    if not query.get("node"):
+        raise ValueError("node: is missing, want the name of a node")
+    pool = query.get("pool") or (pools[0] if len(pools) == 1 else "")
+    if not pool:
+        raise ValueError(f"pool: is missing, want one of {', '.join(pools) or 'none: there are no pools'}")
+    return pool, query["node"]
 
 
 def asked_request(url: str, method: str, headers: list[str]) -> Request:

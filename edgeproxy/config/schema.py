@@ -88,8 +88,8 @@ class Server(Section):
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
-    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Backfill` (what became of it) and
-    `X-Edge-Compression` to answers."""
+    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Upstream` (which node of a pool answered),
+    `X-Edge-Backfill` (what became of it) and `X-Edge-Compression` to answers."""
 
 
 class Admin(Section):

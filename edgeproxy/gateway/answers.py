@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from math import ceil
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
-from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError, UnavailableError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
@@ -150,8 +152,14 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     if not isinstance(error, RequestError):
         record.fault = error.message
         sentence = _SENTENCES.get(status, "edgeproxy could not answer this request")
+        if error.reason is Reason.NO_NODE:
+            sentence = "none of the origin's servers can be asked at the moment"
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    retry_after_s = error.retry_after_s if isinstance(error, UnavailableError) else rest_s
+    if status == 503 and retry_after_s is not None:
+        # RFC 9110 §10.2.3: whole seconds, and not so few that it would be too early.
+        fields.append(("Retry-After", str(ceil(retry_after_s))))
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
     report = Report(XCache.ERROR, forward, reason, fresh_for_s=rest_s)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
@@ -180,7 +188,7 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
     head = Head(
         status,
         found.head.headers.without(
-            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
+            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression", "x-edge-upstream"}
         ),
     )
     if _has_it(request, head):
@@ -241,4 +249,16 @@ def _finished(
             headers = headers.having(("X-Edge-Backfill", record.backfill))
         if record.compression:
             headers = headers.having(("X-Edge-Compression", record.compression))
+    upstream = record.upstream
+    if upstream is not None and (front.debug_headers or upstream.is_told):
+        headers = _naming(headers, upstream)
     return Answer(Head(head.status, headers), body, record, close)
+
+
+def _naming(headers: Headers, upstream: Attempt) -> Headers:
+    """With the node that answered, and how long it took.  W3C Server Timing."""
+    passed, took_ms = headers.get("server-timing"), (upstream.took_s or 0.0) * 1000
+    timing = f'upstream;dur={took_ms:.1f};desc="{upstream.node}"'
+    return headers.having(
+        ("X-Edge-Upstream", upstream.node), ("Server-Timing", f"{passed}, {timing}" if passed else timing)
+    )

@@ -20,11 +20,13 @@ from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
 from edgeproxy.explain import Explanation
+from edgeproxy.origins.pools import Order
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
 from edgeproxy.workers.merging import merged
+from edgeproxy.workers.pooling import merged_node, merged_pools
 from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
 
@@ -107,6 +109,7 @@ class Supervisor:
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
+        self._node_orders: dict[tuple[str, str], Order] = {}
         self._keeping: list[asyncio.Task[None]] = []
         self.is_draining = False
 
@@ -144,6 +147,8 @@ class Supervisor:
             try:
                 with suppress(ChannelClosedError):
                     await channel.ask("ping")
+                    for (pool, node), order in list(self._node_orders.items()):
+                        await channel.ask("order_node", (order, pool, node))
                     slot.taken(channel)
                     has_served = True
                 await running
@@ -223,6 +228,20 @@ class Supervisor:
         if self._queue.is_durable:
             return [await self._slots[0].ask(what, value)]
         return await self._all(what, value)
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools as all workers see them."""
+        return merged_pools(await self._all("pools"))
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node by every worker, also by those that are yet to come.
+
+        Raises `ValueError` and `NotDoneError`.
+        """
+        nodes = await self._all("order_node", (order, pool, node))
+        if order is not Order.PING:
+            self._node_orders[pool, node] = order
+        return merged_node(nodes)
 
     async def drain(self) -> tuple[int, Drained]:
         """Let all finish what runs; gives what was cut off or given up."""

@@ -79,6 +79,10 @@ class Worker:
                 return await app.retry_jobs(value)
             case "pause_jobs":
                 return await app.pause_jobs(value)
+            case "pools":
+                return await app.pools()
+            case "order_node":
+                return await app.order_node(*value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()
