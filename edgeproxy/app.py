@@ -6,7 +6,7 @@ The only file that sees all parts.
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -18,10 +18,14 @@ from edgeproxy.backfill.job import Job, Outcome, Wanted
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
+from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.schema import Config
+from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explainer, Explanation, Target
+from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
@@ -92,6 +96,7 @@ class App:
         flights: Flights,
         worker: Worker,
         explainer: Explainer,
+        changes: Changes,
         observers: Observers,
         clock: Clock,
     ) -> None:
@@ -104,6 +109,7 @@ class App:
         self._flights = flights
         self._worker = worker
         self._explainer = explainer
+        self._changes = changes
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
 
@@ -122,6 +128,10 @@ class App:
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
+
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
+        return await self._changes.apply(events)
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
@@ -216,8 +226,9 @@ async def opened(
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+        changes = Changes(_buckets(config), gateway.invalidate)
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, explainer, changes, observers, clock)
 
 
 async def _disk(
@@ -266,6 +277,14 @@ def _front(config: Config, instance: str) -> Front:
         debug_headers=config.server.debug_headers,
         error_pages=config.error_pages(),
     )
+
+
+def _buckets(config: Config) -> Buckets:
+    prefixes: dict[str, frozenset[str]] = {}
+    for origin in config.origins.values():
+        if isinstance(origin, S3Origin):
+            prefixes[origin.bucket] = prefixes.get(origin.bucket, frozenset()) | {origin.origin_path}
+    return Buckets(prefixes, frozenset(config.events.ignore_principals))
 
 
 def _targets(config: Config) -> dict[str, Target]:

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from edgeproxy.admin.service import Operated, service
+from edgeproxy.admin.operated import Operated
+from edgeproxy.admin.service import Doorkeeping, service
 from edgeproxy.app import App, Drained, Member, Observers, opened
+from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.log import LineWriter, RequestLog
@@ -74,8 +76,14 @@ async def administered(
     config: Config, operated: Operated, why_not_ready: Callable[[], str | None]
 ) -> AsyncIterator[Address]:
     """The admin port of `operated`, until the context ends; gives its address.  Raises `ListenError`."""
-    token = config.admin.token.get_secret_value() if config.admin.token is not None else None
-    runner = web.AppRunner(service(operated, token, why_not_ready), access_log=None, shutdown_timeout=1)
+    token, events_token = config.admin.token, config.events.token
+    door = Doorkeeping(
+        token.get_secret_value() if token is not None else None,
+        events_token.get_secret_value() if events_token is not None else None,
+        config.admin.distribution_id,
+    )
+    application = service(operated, door, why_not_ready, SystemClock().now)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         admin = config.admin.listen

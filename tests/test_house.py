@@ -46,6 +46,7 @@ PURE = frozenset(
         "re",
         "typing",
         "urllib",
+        "xml",
     }
 )
 

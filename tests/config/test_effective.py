@@ -35,6 +35,7 @@ server:
 admin:
   listen: '[::1]:8081'
   token: '***'
+  distribution_id: local
 cache:
   memory: 1GiB
   disk: null
@@ -160,6 +161,9 @@ backfill:
   missing_for: 1m
   history: 10000
   part_size: 8MiB
+events:
+  token: '***'
+  ignore_principals: [filler]
 """
 
 
@@ -189,6 +193,7 @@ origins:
   site: {type: http, url: "http://127.0.0.1:9100/", read_timeout: 1.5s}
 cache: {memory: 1024MiB}
 admin: {listen: "[::1]:8081", token: hunter2}
+events: {token: hunter2, ignore_principals: [filler]}
 server: {aliases: [www.example.com]}
 """,
         {},
