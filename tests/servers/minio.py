@@ -12,6 +12,7 @@ from tests.servers.server import MissingError, S3Server
 from tests.servers.workplace import free_port, workplace
 
 _USER, _PASSWORD = "edgeproxy-root", "edgeproxy-root-secret"
+_TOKEN = "token-of-the-webhook"
 
 
 def binary() -> Path:
@@ -26,7 +27,7 @@ def running() -> Iterator[S3Server]:
     """A MinIO over a folder of its own.  Raises `MissingError`."""
     if not binary().exists():
         raise MissingError(f"{binary()} is not there: run scripts/servers")
-    port = free_port()
+    port, webhook_port = free_port(), free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with workplace("minio") as place:
         environ = {
@@ -34,6 +35,9 @@ def running() -> Iterator[S3Server]:
             "MINIO_ROOT_PASSWORD": _PASSWORD,
             "MINIO_BROWSER": "off",
             "CI": "",
+            "MINIO_NOTIFY_WEBHOOK_ENABLE_EDGE": "on",
+            "MINIO_NOTIFY_WEBHOOK_ENDPOINT_EDGE": f"http://127.0.0.1:{webhook_port}/events/s3",
+            "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_EDGE": _TOKEN,
         }
         command = (binary(), "server", place.folder / "data", "--address", f"127.0.0.1:{port}")
         server = place.start(*command, environ=environ)
@@ -50,6 +54,8 @@ def running() -> Iterator[S3Server]:
             restricted_secret_access_key=restricted["SecretAccessKey"],
             restricted_session_token=restricted["SessionToken"],
             restricted_principal=None,
+            webhook_port=webhook_port,
+            webhook_token=_TOKEN,
             pids=(server.pid,),
         )
 

@@ -36,6 +36,9 @@ class S3Server:
     restricted_session_token: str | None = field(default=None, repr=False)
     restricted_principal: str | None = "*"
     """Whom a bucket policy has to name to give the restricted one these rights; None: has them anyhow."""
+    webhook_port: int | None = None
+    """Where it sends notifications of buckets that want them, if that was said when it was started."""
+    webhook_token: str | None = field(default=None, repr=False)
     pids: tuple[int, ...] = ()
     """Processes that answer requests: stopped by `paused`."""
 
