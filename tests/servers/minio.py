@@ -1,14 +1,13 @@
 """MinIO, from the binary that scripts/servers builds."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from botocore.session import get_session
 
-from tests.servers.server import MissingError, S3Server
+from tests.servers.server import MissingError, S3Server, cache_folder
 from tests.servers.workplace import free_port, workplace
 
 _USER, _PASSWORD = "edgeproxy-root", "edgeproxy-root-secret"
@@ -17,9 +16,7 @@ _TOKEN = "token-of-the-webhook"
 
 def binary() -> Path:
     """Where scripts/servers puts it."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251
-    cache = os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy"  # noqa: TID251
-    return Path(cache) / "bin" / "minio"
+    return cache_folder() / "bin" / "minio"
 
 
 @contextmanager

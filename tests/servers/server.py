@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """Where scripts/servers puts what it builds."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251
+    return Path(os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy")  # noqa: TID251
+
+
 class MissingError(Exception):
     """The server is not installed here; the message says what to do."""
 
