@@ -27,7 +27,12 @@ def is_given(token: str, request: web.Request) -> bool:
                 return False
         case _:
             given = request.headers.get("Authorization", "")
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
+    return is_same(given, token)
+
+
+def is_same(given: str, token: str) -> bool:
+    """Whether `given` is the token; how long that takes tells nothing."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode())
 
 
 def is_local(request: web.Request) -> bool:

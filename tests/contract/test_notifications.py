@@ -10,7 +10,7 @@ from botocore.session import get_session
 
 from edgeproxy.core.paths import key_path
 from tests.conftest import Edge, edge_of
-from tests.servers.server import S3Server
+from tests.servers.server import WEBHOOK_TOKEN, S3Server
 from tests.servers.workplace import free_port
 
 KEYS = [
@@ -27,7 +27,6 @@ WITHIN_S = 1.0
 
 
 def text(server: S3Server, bucket: str, port: int) -> str:
-    token = f"events: {{token: {server.webhook_token}}}" if server.webhook_token else ""
     return f"""
 origins:
   bucket:
@@ -37,7 +36,7 @@ origins:
     credentials: {{access_key_id: {server.access_key_id}, secret_access_key: {server.secret_access_key}}}
 default_behavior: {{target_origin: bucket}}
 admin: {{listen: "127.0.0.1:{port}"}}
-{token}
+events: {{token: {WEBHOOK_TOKEN}}}
 """
 
 
@@ -64,7 +63,10 @@ def _topic(server: S3Server, port: int) -> str:
         aws_access_key_id=server.access_key_id,
         aws_secret_access_key=server.secret_access_key,
     )
-    where = {"push-endpoint": f"http://127.0.0.1:{port}/events/s3", "persistent": "false"}
+    where = {
+        "push-endpoint": f"http://127.0.0.1:{port}/events/s3?token={WEBHOOK_TOKEN}",
+        "persistent": "false",
+    }
     with closing(sns):
         return str(sns.create_topic(Name=f"edge-{port}", Attributes=where)["TopicArn"])
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from botocore.session import get_session
 
-from tests.servers.server import MissingError, S3Server, cache_folder
+from tests.servers.server import WEBHOOK_TOKEN, MissingError, S3Server, cache_folder
 from tests.servers.workplace import free_port, workplace
 
 _USER, _PASSWORD = "edgeproxy-root", "edgeproxy-root-secret"
-_TOKEN = "token-of-the-webhook"
 
 
 def binary() -> Path:
@@ -34,7 +33,7 @@ def running() -> Iterator[S3Server]:
             "CI": "",
             "MINIO_NOTIFY_WEBHOOK_ENABLE_EDGE": "on",
             "MINIO_NOTIFY_WEBHOOK_ENDPOINT_EDGE": f"http://127.0.0.1:{webhook_port}/events/s3",
-            "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_EDGE": _TOKEN,
+            "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_EDGE": WEBHOOK_TOKEN,
         }
         command = (binary(), "server", place.folder / "data", "--address", f"127.0.0.1:{port}")
         server = place.start(*command, environ=environ)
@@ -52,7 +51,6 @@ def running() -> Iterator[S3Server]:
             restricted_session_token=restricted["SessionToken"],
             restricted_principal=None,
             webhook_port=webhook_port,
-            webhook_token=_TOKEN,
             pids=(server.pid,),
         )
 

@@ -15,6 +15,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy")  # noqa: TID251
 
 
+WEBHOOK_TOKEN = "token-of-the-webhook"
+
+
 class MissingError(Exception):
     """The server is not installed here; the message says what to do."""
 
@@ -44,7 +47,6 @@ class S3Server:
     """Whom a bucket policy has to name to give the restricted one these rights; None: has them anyhow."""
     webhook_port: int | None = None
     """Where it sends notifications of buckets that want them, if that was said when it was started."""
-    webhook_token: str | None = field(default=None, repr=False)
     pids: tuple[int, ...] = ()
     """Processes that answer requests: stopped by `paused`."""
 

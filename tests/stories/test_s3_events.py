@@ -40,10 +40,10 @@ async def lasting(exchange: Exchange) -> None:
     await exchange.answer(200, b"body", cache_control="max-age=60")
 
 
-async def told(port: int, body: object, **fields: str) -> tuple[int, Any]:
+async def told(port: int, body: object, query: str = "", **fields: str) -> tuple[int, Any]:
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
-    url = f"http://127.0.0.1:{port}/events/s3"
+    url = f"http://127.0.0.1:{port}/events/s3{query}"
     async with aiohttp.ClientSession() as server, server.post(url, data=data, headers=headers) as answer:
         return answer.status, await answer.json()
 
@@ -175,6 +175,8 @@ async def test_the_server_has_a_token_of_its_own(scripted: Starts) -> None:
         for given in (*WRONG, "Bearer of-the-operators"):
             status, answer = await told(port, {"Records": []}, authorization=given)
             assert (status, answer) == (401, {"error": "the token of the events is missing or wrong"}), given
+        assert (await told(port, {"Records": []}, query="?token=of-the-events"))[0] == 200
+        assert (await told(port, {"Records": []}, query="?token=other"))[0] == 401
         async with aiohttp.ClientSession() as server:
             headers = {"Authorization": "Bearer of-the-events"}
             async with server.get(f"http://127.0.0.1:{port}/stats", headers=headers) as answer:
