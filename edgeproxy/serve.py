@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import Operated
 from edgeproxy.admin.service import Doorkeeping, service
 from edgeproxy.app import App, Drained, Member, Observers, opened
@@ -82,7 +83,8 @@ async def administered(
         events_token.get_secret_value() if events_token is not None else None,
         config.admin.distribution_id,
     )
-    application = service(operated, door, why_not_ready, SystemClock().now)
+    inbox = Inbox(operated)
+    application = service(operated, inbox, door, why_not_ready, SystemClock().now)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

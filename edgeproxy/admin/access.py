@@ -45,8 +45,9 @@ def is_local(request: web.Request) -> bool:
 
 
 def is_of_a_page(request: web.Request) -> bool:
-    """Whether a browser sends it for a page. All of them say so of whatever is not a plain GET."""
-    return "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    """Whether a browser sends it for a page of others. All of them say so of whatever is not a plain GET."""
+    is_elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    return is_elsewhere or "Origin" in request.headers
 
 
 class TooLargeError(Exception):

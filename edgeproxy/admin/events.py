@@ -1,25 +1,39 @@
 """The webhook that S3 servers tell of changes: what has changed is purged before the answer."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from edgeproxy.admin.access import TooLargeError, body_of, is_given, is_of_a_page, is_same
 from edgeproxy.admin.operated import NotDoneError, Operated
-from edgeproxy.core.s3_events import object_events
+from edgeproxy.core.s3_events import ObjectEvent, object_events
+from edgeproxy.gateway.changes import Applied
 from edgeproxy.store.folder import DiskError
 
 PATH = "/events/s3"
 _MAX_BODY = 2**20
 
 
-def webhook(
-    app: Operated, token: str | None, counts: Counter[str]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Takes notifications of all servers that `core/s3_events` knows.
+class Inbox:
+    """Takes events, wherever they come from; `counts` has what became of them."""
 
-    `token` is theirs, if they have one of their own; `counts` gets what became of the events.
+    def __init__(self, app: Operated) -> None:
+        self._app = app
+        self.counts = Counter[str]()
+
+    async def apply(self, events: Sequence[ObjectEvent]) -> Applied:
+        """All that `events` made invalid is purged.  Raises `NotDoneError`."""
+        try:
+            applied = await self._app.changed(events)
+        except DiskError as error:
+            raise NotDoneError(f"not purged: {error}") from error
+        self.counts.update(applied.events)
+        return applied
+
+
+def webhook(inbox: Inbox, token: str | None) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Takes notifications of all servers that `core/s3_events` knows. `token` is theirs, if they have one.
 
     Answers 200 when all is purged, so that a server that tries again does so until it is; 400 for what no
     other try would mend.
@@ -39,11 +53,7 @@ def webhook(
             return web.json_response({"error": f"body: want at most {_MAX_BODY} bytes"}, status=413)
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        try:
-            applied = await app.changed(events)
-        except DiskError as error:
-            raise NotDoneError(f"not purged: {error}") from error
-        counts.update(applied.events)
+        applied = await inbox.apply(events)
         return web.json_response({"events": applied.events, "purged": applied.keys})
 
     return answer

@@ -22,7 +22,7 @@ from edgeproxy.core.cloudfront_xml import batch_of, error_xml, invalidation_xml,
 from edgeproxy.store.folder import DiskError
 
 ROOT = "/2020-05-31/"
-_MAX_BODY = 16 * 2**20
+_MAX_BODY = 4 * 2**20
 _MAX_ITEMS = 100
 _ID_CHARS = string.ascii_uppercase + string.digits
 
@@ -62,28 +62,31 @@ class Invalidations:
         """The body of a request that may be answered.  Raises `ApiError`."""
         if self.token is None and (not is_local(request) or is_of_a_page(request)):
             raise ApiError("AccessDenied", 403, "The request does not come from this machine, or for a page.")
+        is_bearer = self.token is None or is_given(self.token, request)
+        if not is_bearer and "Authorization" not in request.headers:
+            said = "The request is not signed: the admin token is the secret access key."
+            raise ApiError("MissingAuthenticationToken", 403, said)
         try:
             body = await body_of(request, _MAX_BODY)
         except TooLargeError:
             raise ApiError("BatchTooLarge", 413, f"Your request has more than {_MAX_BODY} bytes.") from None
-        if self.token is not None and not is_given(self.token, request):
-            if "Authorization" not in request.headers:
-                said = "The request is not signed: the admin token is the secret access key."
-                raise ApiError("MissingAuthenticationToken", 403, said)
-            if not is_signed(
-                self.token,
-                service="cloudfront",
-                method=request.method,
-                target=request.raw_path,
-                headers=request.headers,
-                body=body,
-                now=self.now(),
-            ):
-                said = "The signature is not that of the admin token as secret access key, or 15 minutes old."
-                raise ApiError("SignatureDoesNotMatch", 403, said)
+        if not is_bearer and not self._is_signed(request, body):
+            said = "The signature is not that of the admin token as secret access key, or 15 minutes old."
+            raise ApiError("SignatureDoesNotMatch", 403, said)
         if request.match_info["distribution"] != self.distribution_id:
             raise ApiError("NoSuchDistribution", 404, "The specified distribution does not exist.")
         return body
+
+    def _is_signed(self, request: web.Request, body: bytes) -> bool:
+        return self.token is not None and is_signed(
+            self.token,
+            service="cloudfront",
+            method=request.method,
+            target=request.raw_path,
+            headers=request.headers,
+            body=body,
+            now=self.now(),
+        )
 
     async def _create(self, request: web.Request, body: bytes) -> web.Response:
         batch = batch_of(body)
@@ -91,7 +94,6 @@ class Invalidations:
         recorded, is_new = self.history.begin(batch, _new_id(), _date(self.now()))
         if is_new:
             recorded = await self._done(recorded)
-        # Of a name in Host only what a URL can hold comes this far.
         location = f"{request.scheme}://{request.host}{request.rel_url.raw_path}/{recorded.id}"
         return _xml(invalidation_xml(recorded), 201, {"Location": location})
 

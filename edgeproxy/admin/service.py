@@ -5,7 +5,6 @@
 
 import hmac
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,11 +33,13 @@ class Doorkeeping:
 
 
 def service(
-    app: Operated, door: Doorkeeping, why_not_ready: Callable[[], str | None], now: Callable[[], float]
+    app: Operated,
+    inbox: events.Inbox,
+    door: Doorkeeping,
+    why_not_ready: Callable[[], str | None],
+    now: Callable[[], float],
 ) -> web.Application:
     """The admin application; `why_not_ready` gives None when viewers are served, `now` POSIX seconds."""
-
-    of_events = Counter[str]()
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -49,7 +50,7 @@ def service(
         return web.json_response({"status": status}, status=200 if reason is None else 503)
 
     async def stats(_: web.Request) -> web.Response:
-        return web.json_response({**await app.stats(), "events": of_events})
+        return web.json_response({**await app.stats(), "events": inbox.counts})
 
     async def explain(request: web.Request) -> web.Response:
         try:
@@ -107,7 +108,7 @@ def service(
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
     admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
-    admin.router.add_post(events.PATH, events.webhook(app, door.events_token, of_events))
+    admin.router.add_post(events.PATH, events.webhook(inbox, door.events_token))
     invalidations.Invalidations(app, door.distribution_id, door.token, now).add_to(admin.router)
     return admin
 
