@@ -297,7 +297,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
             return "draining" if supervisor.is_draining else None
 
         await supervisor.start()
-        async with administered(config, supervisor, why_not_ready) as admin:
+        async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
             name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")

@@ -163,6 +163,7 @@ backfill:
   part_size: 8MiB
 events:
   token: '***'
+  sqs: null
   ignore_principals: [filler]
 """
 

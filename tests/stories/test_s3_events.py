@@ -1,5 +1,6 @@
 """An S3 server tells of a change, and the next viewer gets the new object."""
 
+import asyncio
 import base64
 import io
 import json
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiobotocore.session import get_session
 
 from edgeproxy.store.folder import DiskError
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin, edge_of
@@ -191,6 +193,22 @@ async def test_without_one_it_needs_the_operators_token(scripted: Starts, given:
     more = "admin: {listen: '127.0.0.1:0', token: of-the-operators}"
     async with edge_of(text(origin.url, more=more)) as e:
         assert (await told(e.gateway.admin.port, {"Records": []}, authorization=given))[0] == status
+
+
+async def test_events_come_through_a_queue(scripted: Starts, moto: str, bucket_name: str) -> None:
+    origin = await scripted(lasting)
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
+    async with get_session().create_client("sqs", "us-east-1", endpoint_url=moto, **keys) as sqs:
+        url = (await sqs.create_queue(QueueName=bucket_name))["QueueUrl"]
+        credentials = "{access_key_id: test, secret_access_key: test-secret}"
+        more = f"events: {{sqs: {{url: '{url}', credentials: {credentials}}}}}"
+        async with edge_of(text(origin.url, more=more)) as e:
+            await e.get("/a")
+            await sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [event("a")]}))
+            async with asyncio.timeout(10):
+                while await hits(e, "/a"):
+                    await asyncio.sleep(0.01)
+        await sqs.delete_queue(QueueUrl=url)
 
 
 async def test_all_workers_and_the_disk_forget(scripted: Starts, tmp_path: Path) -> None:
