@@ -25,6 +25,8 @@ KEYS = [
 ]
 WITHIN_S = 1.0
 
+pytestmark = pytest.mark.servers
+
 
 def text(server: S3Server, bucket: str, port: int) -> str:
     return f"""

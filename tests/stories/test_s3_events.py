@@ -94,6 +94,28 @@ async def test_every_spelling_of_the_path_goes(scripted: Starts, edge: Gateway) 
     assert await hits(e, *others, *same) == others
 
 
+async def test_a_fetch_under_way_is_neither_stored_nor_joined(scripted: Starts, edge: Gateway) -> None:
+    gate = asyncio.Event()
+
+    async def old_then_new(exchange: Exchange) -> None:
+        is_first = len(origin.asked) == 1
+        if is_first:
+            await gate.wait()
+        await exchange.answer(200, b"old" if is_first else b"new", cache_control="max-age=60")
+
+    origin = await scripted(old_then_new)
+    e = await edge(text(origin.url))
+    asked_before = asyncio.ensure_future(e.get("/a(1)"))
+    while not origin.asked:
+        await asyncio.sleep(0.01)
+    await told(e.gateway.admin.port, {"Records": [event("a%281%29")]})
+    assert (await e.get("/a(1)"))[1] == b"new"
+    gate.set()
+    assert (await asked_before)[1] == b"old"
+    answer, body = await e.get("/a(1)")
+    assert (body, answer.headers["X-Cache"]) == (b"new", "Hit from cloudfront")
+
+
 async def test_the_root_is_its_object(scripted: Starts, edge: Gateway) -> None:
     origin = await scripted(lasting)
     e = await edge(text(origin.url, more="server: {default_root_object: index.html}"))
