@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import groups_into, queue_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
@@ -207,11 +207,20 @@ async def opened(
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
+        tombstones = await tombstones_of(config, clock)
+        stack.push_async_callback(tombstones.close)
         source = Source(origins.secondaries, cache, flights, clock.now)
-        worker = worker_of(config, queue, source, writers, clock, observers.job)
+        worker = worker_of(config, queue, source, writers, clock, observers.job, tombstones)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        filler = Filler(
+            tuple(rule.value() for rule in config.backfill.rules),
+            prefixes,
+            groups_into(config),
+            worker,
+            tombstones,
+            config.backfill.tombstone_for,
+        )
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())

@@ -11,13 +11,45 @@ from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+
+
+async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
+    """What is not to be filled again, to be closed.  Raises `QueueError`."""
+    folder = config.state.folder
+    tombstones = Tombstones(Path(folder) / "tombstones.sqlite" if folder is not None else None, clock)
+    await tombstones.open()
+    return tombstones
+
+
+def addresses_of(config: Config) -> dict[str, str]:
+    """What the URLs of each group's source begin with."""
+    sources = {name: config.origins[group.members[1]] for name, group in config.origin_groups.items()}
+    return {
+        name: f"{source.url if isinstance(source, HttpOrigin) else f's3://{source.bucket}'}{source.origin_path}"
+        for name, source in sources.items()
+    }
+
+
+def groups_into(config: Config) -> dict[str, tuple[str, ...]]:
+    """For each target that writes into a bucket, the groups that have that bucket for their primary."""
+    primaries = {
+        name: group.members[0]
+        for name, group in config.origin_groups.items()
+        if isinstance(config.origins[group.members[0]], S3Section)
+    }
+    return {
+        target: tuple(name for name, other in primaries.items() if other == primary)
+        for target, primary in [*primaries.items(), *((bucket, bucket) for bucket in primaries.values())]
+    }
 
 
 async def writers_of(
@@ -59,6 +91,7 @@ def worker_of(
     writers: Mapping[str, BucketWriter],
     clock: Clock,
     on_outcome: Callable[[Job, Outcome], None],
+    tombstones: Tombstones,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
@@ -71,11 +104,13 @@ def worker_of(
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
+        tombstones=tombstones,
+        addresses=addresses_of(config),
     )
 
 
 def _writer(section: S3Section, config: Config) -> BucketWriter:
-    given = section.credentials
+    given, folder = section.credentials, config.state.folder
     return BucketWriter(
         section.bucket,
         region=section.region,
@@ -86,5 +121,8 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        parts_at_once=config.backfill.parts_at_once,
+        timeout_s=config.backfill.write_timeout,
+        connections=config.backfill.concurrency * config.backfill.parts_at_once,
+        uploads=Uploads(Path(folder) / "uploads" if folder is not None else None),
     )

@@ -42,7 +42,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
         stack.push_async_callback(wire.close)
         await wire.open()
-        single[name] = _origin(name, section, wire, clock)
+        single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
     groups = config.origin_groups
     return Origins(
         single=single,
@@ -59,7 +59,9 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
     )
 
 
-def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
+def _origin(
+    name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock, *, shows_notes: bool
+) -> Origin:
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
@@ -67,7 +69,16 @@ def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
     keys = _keys(name, section)
-    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+    return S3Origin(
+        name,
+        bucket,
+        wire,
+        keys,
+        clock.now,
+        path=section.origin_path,
+        custom_headers=custom,
+        shows_notes=shows_notes,
+    )
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

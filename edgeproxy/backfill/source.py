@@ -67,7 +67,7 @@ class Source:
 
     async def _fetched(self, job: Job) -> Reply:
         return await self._secondaries[job.group].fetch(
-            Request("GET", job.path, job.query, headers=_WHOLE_AND_PLAIN)
+            Request("GET", job.path, job.query, headers=_WHOLE_AND_PLAIN.having(*job.headers))
         )
 
 

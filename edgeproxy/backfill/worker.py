@@ -4,17 +4,21 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edgeproxy import __version__
 from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Outcome, Skipped, State, ending
-from edgeproxy.backfill.queue import POLL_S, Queue
+from edgeproxy.backfill.queue import POLL_S, Queue, QueueError
 from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.writer import BucketWriter, Held, Order
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import unfit_head
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import backoff_s
+from edgeproxy.origins.base import Reply
 
 _MISSING = frozenset({404, 410})
 """The source has it not: nothing to copy, and nothing to try again soon."""
@@ -42,7 +46,8 @@ class Left:
 class Worker:
     """`concurrency` tasks over one queue, which is the worker's to close.
 
-    `on_outcome(job, outcome)` hears of every attempt's end; `random` gives numbers in [0, 1).
+    `addresses` says what the URLs of each group's source begin with. `on_outcome(job, outcome)` hears of
+    every attempt's end; `random` gives numbers in [0, 1).
     """
 
     def __init__(
@@ -56,7 +61,11 @@ class Worker:
         clock: Clock,
         random: Callable[[], float],
         on_outcome: Callable[[Job, Outcome], None],
+        tombstones: Tombstones,
+        addresses: Mapping[str, str],
     ) -> None:
+        self._tombstones = tombstones
+        self._addresses = addresses
         self._queue = queue
         self._source = source
         self._writers = writers
@@ -184,10 +193,15 @@ class Worker:
     async def _attempt(self, job: Job) -> Outcome:
         writer = self._writers[job.group]
         try:
-            if await writer.exists(job.key):
-                return Skipped(Reason.EXISTS)
-            reply = await self._source.open(job)
+            if await self._tombstones.holds(job.identity):
+                return Skipped(Reason.TOMBSTONE)
+            held = await writer.look(job.key)
+            if held is not None and not (job.refresh and is_marked(held.notes)):
+                return Skipped(Reason.NOT_OURS if job.refresh else Reason.EXISTS)
+            reply = await self._source.open(_asked(job, held))
             try:
+                if held is not None and is_unchanged(held.notes, reply.head):
+                    return Skipped(Reason.UNCHANGED)
                 if reply.head.status in _MISSING:
                     return Skipped(Reason.SOURCE_STATUS)
                 if reply.head.status != 200:
@@ -200,15 +214,34 @@ class Worker:
                     return Skipped(reason)
                 if reply.head.length is not None and reply.head.length > job.max_bytes:
                     return Skipped(Reason.TOO_LARGE)
-                return await writer.write(job.key, reply.head, reply.body, job.max_bytes)
+                return await writer.write(job.key, reply.head, reply.body, self._order(job, reply, held))
             finally:
                 reply.close()
         except WriteError as error:
             return Failed(error.reason, error.message, error.is_final)
         except EdgeError as error:
             return Failed(error.reason, error.message)
+        except QueueError as error:
+            return Failed(Reason.INTERNAL, str(error))
         except Exception as error:  # a worker that dies would stop all that follow
             return Failed(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _order(self, job: Job, reply: Reply, held: Held | None) -> Order:
+        """How the object of `job` is to be written, in place of `held` if there is one."""
+        address = self._addresses.get(job.group, "")
+        url = f"{address}{job.path}{'?' if job.query else ''}{job.query}" if address else ""
+
+        async def veto() -> Reason | None:
+            return Reason.TOMBSTONE if await self._tombstones.holds(job.identity) else None
+
+        return Order(
+            job.max_bytes,
+            notes(reply.head, url, f"edgeproxy/{__version__}"),
+            over=held.etag if held is not None else None,
+            # What only looks like a digest must not keep an object out for ever: it counts but once.
+            doubts=job.attempt > 1,
+            veto=veto,
+        )
 
     async def _settle(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         job, schedule = lease.job, self._schedule
@@ -234,3 +267,10 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
+
+
+def _asked(job: Job, held: Held | None) -> Job:
+    """The job as its source is asked: whether it has something else than what we `held`."""
+    if held is None:
+        return job
+    return replace(job, headers=(*job.headers, *conditions(held.notes)), cache_key=None)

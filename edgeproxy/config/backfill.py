@@ -40,7 +40,7 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory."""
+    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -58,3 +58,9 @@ class Backfill(Section):
     """Jobs that have ended and are remembered, for 30 days at most; the oldest go first."""
     part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
+    parts_at_once: Annotated[int, Whole(1, 16)] = 2
+    """Parts of one object that are on their way at once; a job holds one more of them in memory."""
+    write_timeout: SecondsAboveZero = 120.0
+    """How long the bucket may take over one request: an object in one piece, or a part."""
+    tombstone_for: Seconds = 86_400.0
+    """How long an object that was deleted through the gateway is not copied again."""
