@@ -132,6 +132,10 @@ class App:
         """Queue these jobs again; gives how many.  Raises `QueueError`."""
         return await self._worker.queue.retry(wanted)
 
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
+        return await self._worker.cancel(wanted)
+
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
         await self._worker.queue.pause(is_paused)
@@ -202,6 +206,7 @@ async def opened(
             config,
             clock,
             frozenset(writers),
+            worker=member.number if member is not None else 0,
             on_fault=observers.fault,
             on_refused=lambda reason: worker.refused(reason),
         )

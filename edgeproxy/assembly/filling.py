@@ -37,14 +37,18 @@ async def queue_of(
     clock: Clock,
     groups: frozenset[str],
     *,
+    worker: int = 0,
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`.
+
+    `worker` is the number of this process among all that serve, whose jobs have each a number of its own.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
+        return MemoryQueue(terms, clock, first=worker + 1, step=config.server.workers)
     path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
