@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 from edgeproxy.assembly.filling import groups_into, queue_of, tombstones_of, worker_of, writers_of
@@ -133,6 +132,10 @@ class App:
         """Queue these jobs again; gives how many.  Raises `QueueError`."""
         return await self._worker.queue.retry(wanted)
 
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
+        return await self._worker.cancel(wanted)
+
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
         await self._worker.queue.pause(is_paused)
@@ -203,6 +206,7 @@ async def opened(
             config,
             clock,
             frozenset(writers),
+            worker=member.number if member is not None else 0,
             on_fault=observers.fault,
             on_refused=lambda reason: worker.refused(reason),
         )
@@ -216,7 +220,7 @@ async def opened(
         filler = Filler(
             tuple(rule.value() for rule in config.backfill.rules),
             prefixes,
-            groups_into(config),
+            groups_into(origins.buckets),
             worker,
             tombstones,
             config.backfill.tombstone_for,
@@ -236,7 +240,7 @@ async def _disk(
     section = config.cache.disk
     if section is None:
         return None
-    folder = Folder(Path(section.folder))
+    folder = Folder(section.folder)
     stack.callback(folder.release)
     if member is None:
         await asyncio.to_thread(folder.take, section.size)

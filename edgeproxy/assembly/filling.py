@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from edgeproxy.assembly.origins import plain_keys
 from edgeproxy.backfill.job import Job, Outcome
@@ -25,7 +24,7 @@ from edgeproxy.core.reason import Reason
 async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
     """What is not to be filled again, to be closed.  Raises `QueueError`."""
     folder = config.state.folder
-    tombstones = Tombstones(Path(folder) / "tombstones.sqlite" if folder is not None else None, clock)
+    tombstones = Tombstones(folder / "tombstones.sqlite" if folder is not None else None, clock)
     await tombstones.open()
     return tombstones
 
@@ -39,16 +38,11 @@ def addresses_of(config: Config) -> dict[str, str]:
     }
 
 
-def groups_into(config: Config) -> dict[str, tuple[str, ...]]:
-    """For each target that writes into a bucket, the groups that have that bucket for their primary."""
-    primaries = {
-        name: group.members[0]
-        for name, group in config.origin_groups.items()
-        if isinstance(config.origins[group.members[0]], S3Section)
-    }
+def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
+    """For each target of `buckets`, all the targets that have the same bucket."""
     return {
-        target: tuple(name for name, other in primaries.items() if other == primary)
-        for target, primary in [*primaries.items(), *((bucket, bucket) for bucket in primaries.values())]
+        target: tuple(name for name, other in buckets.items() if other is section)
+        for target, section in buckets.items()
     }
 
 
@@ -70,15 +64,19 @@ async def queue_of(
     clock: Clock,
     groups: frozenset[str],
     *,
+    worker: int = 0,
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`.
+
+    `worker` is the number of this process among all that serve, whose jobs have each a number of its own.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
-    path = Path(config.state.folder) / "backfill.sqlite"
+        return MemoryQueue(terms, clock, first=worker + 1, step=config.server.workers)
+    path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
     return queue
@@ -124,5 +122,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         parts_at_once=config.backfill.parts_at_once,
         timeout_s=config.backfill.write_timeout,
         connections=config.backfill.concurrency * config.backfill.parts_at_once,
-        uploads=Uploads(Path(folder) / "uploads" if folder is not None else None),
+        uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from edgeproxy import __version__
-from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Outcome, Skipped, State, ending
+from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Lost, Outcome, Skipped, State, Wanted, ending
 from edgeproxy.backfill.queue import POLL_S, Queue, QueueError
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.tombstones import Tombstones
@@ -20,8 +21,14 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import backoff_s
 from edgeproxy.origins.base import Reply
 
+_LOOK_S = 0.1
+"""How often it is looked whether a queue that keeps nothing has been paused."""
 _MISSING = frozenset({404, 410})
 """The source has it not: nothing to copy, and nothing to try again soon."""
+
+
+Watch: TypeAlias = Callable[[Reply], Reply]
+"""Sees what the source gave before it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Worker:
         self._random = random
         self._on_outcome = on_outcome
         self._tasks: list[asyncio.Task[None]] = []
+        self._begun: set[asyncio.Task[Outcome | None]] = set()
         self._extending: asyncio.Task[None] | None = None
         self._attempts: dict[Lease, asyncio.Task[Outcome]] = {}
         self._lost: set[Lease] = set()
@@ -97,6 +105,33 @@ class Worker:
         reason = Reason.DRAINING if is_late else self._queue.offer(job)
         self.counts[f"refused-{reason}" if reason is not None else "queued"] += 1
         return reason
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """The right to begin this very job now, else why not: see `Queue.take`. It has to be begun."""
+        taken = Reason.DRAINING if self._is_draining else await self._queue.take(job)
+        self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
+        return taken
+
+    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | None]":
+        """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
+        task = asyncio.get_running_loop().create_task(self._do(lease, watch))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
+
+    async def is_held(self, job: Job) -> bool:
+        """Whether somebody, here or elsewhere, is at it."""
+        return await self._queue.is_held(job)
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """Let these be done no more, those that are at work here at once; gives how many.
+
+        Raises `QueueError`.
+        """
+        done = await self._queue.cancel(wanted)
+        await self._keep_leases()
+        self._settled.set()
+        return done
 
     def refused(self, reason: Reason) -> None:
         """A job that was taken in turned out not to be wanted."""
@@ -128,14 +163,15 @@ class Worker:
         if not self._queue.is_durable:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self.idle()
+                    await self._all_done()
         self._is_stopping = True
         self._queue.wake()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(0.0, ending - self._clock.elapsed()))
+        at_work = {*self._tasks, *self._begun}
+        if at_work:
+            await asyncio.wait(at_work, timeout=max(0.0, ending - self._clock.elapsed()))
         for attempt in self._attempts.values():
             attempt.cancel()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*at_work)
         self._tasks = []
         if self._extending is not None:
             self._extending.cancel()
@@ -145,16 +181,27 @@ class Worker:
         live = await self.live()
         return Left(unwritten, live) if self._queue.is_durable else Left(live, 0)
 
+    async def _all_done(self) -> None:
+        """Return when nothing more will happen: what waits in a paused queue will not."""
+        idle = asyncio.ensure_future(self.idle())
+        try:
+            while not idle.done() and (self._attempts or not await self._queue.is_paused()):
+                await asyncio.wait([idle], timeout=_LOOK_S)
+        finally:
+            idle.cancel()
+
     async def _work(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._do(lease)
+            await self._do(lease, _unseen)
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
         async with self._turn:
             while not self._is_stopping:
                 lease = await self._queue.lease()
-                if lease is not None and self._is_stopping:
+                if isinstance(lease, Lost):
+                    self._bury(lease.job)
+                elif lease is not None and self._is_stopping:
                     await self._queue.release(lease)
                 elif lease is not None:
                     return lease
@@ -162,18 +209,27 @@ class Worker:
                     await self._queue.arrival()
         return None
 
-    async def _do(self, lease: Lease) -> None:
+    def _bury(self, job: Job) -> None:
+        """Nobody is left who could tell of this job."""
+        self.counts[f"{State.DEAD}-{Reason.WORKER_LOST}"] += 1
+        message = f"none of {job.attempt} workers lived to its end"
+        self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
+        self._settled.set()
+
+    async def _do(self, lease: Lease, watch: Watch) -> Outcome | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
             if not attempt.cancelled():
                 await self._settle(lease, attempt.result(), self._clock.elapsed() - started)
-            elif lease in self._lost:
+                return attempt.result()
+            if lease in self._lost:
                 self.counts["lost"] += 1
             else:
                 await self._queue.release(lease)
+            return None
         finally:
             attempt.cancel()
             self._lost.discard(lease)
@@ -184,13 +240,16 @@ class Worker:
         """Keep the leases; leave the jobs alone that others have taken over."""
         while True:
             await asyncio.sleep(self._schedule.extend_every_s)
-            if self._attempts:
-                for lease in await self._queue.extend(self._attempts):
-                    if lease in self._attempts:
-                        self._lost.add(lease)
-                        self._attempts[lease].cancel()
+            await self._keep_leases()
 
-    async def _attempt(self, job: Job) -> Outcome:
+    async def _keep_leases(self) -> None:
+        if self._attempts:
+            for lease in await self._queue.extend(self._attempts):
+                if lease in self._attempts:
+                    self._lost.add(lease)
+                    self._attempts[lease].cancel()
+
+    async def _attempt(self, job: Job, watch: Watch) -> Outcome:
         writer = self._writers[job.group]
         try:
             if await self._tombstones.holds(job.identity):
@@ -198,7 +257,8 @@ class Worker:
             held = await writer.look(job.key)
             if held is not None and not (job.refresh and is_marked(held.notes)):
                 return Skipped(Reason.NOT_OURS if job.refresh else Reason.EXISTS)
-            reply = await self._source.open(_asked(job, held))
+            asked = conditions(held.notes) if held is not None else ()
+            reply = watch(await self._source.open(job, asked))
             try:
                 if held is not None and is_unchanged(held.notes, reply.head):
                     return Skipped(Reason.UNCHANGED)
@@ -269,8 +329,5 @@ class Worker:
         return f"Worker({self.at_work} at work, {self._queue!r})"
 
 
-def _asked(job: Job, held: Held | None) -> Job:
-    """The job as its source is asked: whether it has something else than what we `held`."""
-    if held is None:
-        return job
-    return replace(job, headers=(*job.headers, *conditions(held.notes)), cache_key=None)
+def _unseen(reply: Reply) -> Reply:
+    return reply
