@@ -13,13 +13,13 @@ from typing import TypeAlias
 
 from edgeproxy.assembly.filling import groups_into, queue_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Filler
-from edgeproxy.backfill.job import Job, Outcome, Wanted
+from edgeproxy.backfill.filler import Asked, Filler
+from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.schema import Config
-from edgeproxy.core.invalidation import Invalidation, invalidation
+from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
@@ -91,6 +91,7 @@ class App:
         cache: Tiers,
         flights: Flights,
         worker: Worker,
+        filler: Filler,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
@@ -103,6 +104,7 @@ class App:
         self._cache = cache
         self._flights = flights
         self._worker = worker
+        self._filler = filler
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -117,7 +119,11 @@ class App:
         Raises `ValueError` for a path that is none, `DiskError` where it could not be done.
         """
         wanted = [invalidation(path) for path in paths]
-        return sum([await self.gateway.invalidate(one) for one in wanted])
+        forgotten = sum([await self.gateway.invalidate(one) for one in wanted])
+        for one in wanted:
+            if one.reach in (Reach.EXACT, Reach.PATH) and "?" not in one.text:
+                self._filler.purged(one.text)
+        return forgotten
 
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
@@ -135,6 +141,23 @@ class App:
     async def cancel_jobs(self, wanted: Wanted) -> int:
         """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
         return await self._worker.cancel(wanted)
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects; gives how many jobs are queued, or not for which reason."""
+        return dict(self._filler.refresh(asked.paths, self._among(asked)))
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects; gives how many tombstones there are.  Raises `QueueError`."""
+        return await self._filler.bury(asked.paths, asked.for_s, self._among(asked))
+
+    def _among(self, asked: Asked) -> tuple[str, ...] | None:
+        """The group that is meant, if one is.  Raises `ValueError`."""
+        if asked.group is None:
+            return None
+        if asked.group not in self._filler.prefixes:
+            wanted = ", ".join(sorted(self._filler.prefixes)) or "none: no bucket is filled"
+            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
+        return (asked.group,)
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
@@ -213,8 +236,14 @@ async def opened(
         stack.push_async_callback(queue.close)
         tombstones = await tombstones_of(config, clock)
         stack.push_async_callback(tombstones.close)
+
+        def ended(job: Job, outcome: Outcome) -> None:
+            observers.job(job, outcome)
+            if job.refresh and isinstance(outcome, Stored):
+                fetcher.refilled(job.path)
+
         source = Source(origins.secondaries, cache, flights, clock.now)
-        worker = worker_of(config, queue, source, writers, clock, observers.job, tombstones)
+        worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
         filler = Filler(
@@ -224,6 +253,7 @@ async def opened(
             worker,
             tombstones,
             config.backfill.tombstone_for,
+            clock,
         )
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
@@ -231,7 +261,7 @@ async def opened(
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, filler, explainer, observers, clock)
 
 
 async def _disk(

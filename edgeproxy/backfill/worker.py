@@ -255,8 +255,9 @@ class Worker:
             if await self._tombstones.holds(job.identity):
                 return Skipped(Reason.TOMBSTONE)
             held = await writer.look(job.key)
-            if held is not None and not (job.refresh and is_marked(held.notes)):
-                return Skipped(Reason.NOT_OURS if job.refresh else Reason.EXISTS)
+            reason = _unfit(job, held)
+            if reason is not None:
+                return Skipped(reason)
             asked = conditions(held.notes) if held is not None else ()
             reply = watch(await self._source.open(job, asked))
             try:
@@ -331,3 +332,12 @@ class Worker:
 
 def _unseen(reply: Reply) -> Reply:
     return reply
+
+
+def _unfit(job: Job, held: Held | None) -> Reason | None:
+    """Why nothing is to be done about `job`, where the bucket has `held`."""
+    if not job.refresh:
+        return Reason.EXISTS if held is not None else None
+    if held is None:
+        return Reason.NOT_THERE
+    return None if is_marked(held.notes) else Reason.NOT_OURS
