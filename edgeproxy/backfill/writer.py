@@ -45,6 +45,7 @@ _ABORT_S = 10.0
 _CONNECT_S = 10.0
 
 _EXISTS = frozenset({"PreconditionFailed", "412"})
+_UNHEARD_OF = frozenset({"NotImplemented", "501"})
 _UNKNOWN = frozenset({"403", "404"})
 """What a HEAD says of an object that is not there, or of which we may not know."""
 _GONE = frozenset({"NoSuchUpload", "404"})
@@ -272,9 +273,7 @@ class _Writing:
             await self.abort()
             return Skipped(reason)
         if self._begun is None:
-            await self._call(
-                "put_object", **self._fields, **self._condition, **self._writer._sealed(last), Body=last
-            )
+            await self._put(last)
             return Stored(self._size)
         upload_id, mark = self._begun
         parts = {"Parts": self._parts}
@@ -285,6 +284,18 @@ class _Writing:
         if mark is not None:
             await asyncio.to_thread(self._writer._uploads.end, mark)
         return Stored(self._size)
+
+    async def _put(self, body: bytes) -> None:
+        fields = {**self._fields, **self._writer._sealed(body), "Body": body}
+        try:
+            await self._call("put_object", **fields, **self._condition)
+        except ClientError as error:
+            if self._order.over is None or _code(error) not in _EXISTS | _UNHEARD_OF:
+                raise
+            # Not every server knows If-Match here, or knows its own ETag in it (Ceph 16 does not).
+            if await self._why_not() is not None:
+                raise
+            await self._call("put_object", **fields)
 
     async def _send(self, part: bytes) -> None:
         """Let `part` be sent, once there is a place among those that are on their way."""
