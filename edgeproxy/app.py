@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import queue_of, source_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
@@ -91,6 +91,7 @@ class App:
         cache: Tiers,
         flights: Flights,
         worker: Worker,
+        source: Source,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
@@ -103,6 +104,7 @@ class App:
         self._cache = cache
         self._flights = flights
         self._worker = worker
+        self._source = source
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -166,6 +168,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -211,18 +214,18 @@ async def opened(
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
-        source = Source(origins.secondaries, cache, flights, clock.now)
+        source = source_of(config, origins, cache, flights, clock, observers.fault)
         worker = worker_of(config, queue, source, writers, clock, observers.job)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        filler = Filler(config.backfill.rule_values(), prefixes, source, worker)
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, source, explainer, observers, clock)
 
 
 async def _disk(

@@ -64,7 +64,7 @@ class Fetcher:
         try:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
-            visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
+            visit.record.backfill = self._filler.consider(target, visit.key, visit.request, sent, reply)
             written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
             if written:
                 # A viewer that leaves does not undo what it has written.
@@ -220,7 +220,7 @@ class Fetcher:
         requested_at: float,
     ) -> None:
         """Judge the answer, tell those who wait, take the body in, store it."""
-        flight.backfill = self._filler.consider(visit.behavior.target, visit.key, sent, reply)
+        flight.backfill = self._filler.consider(visit.behavior.target, visit.key, visit.request, sent, reply)
         status = reply.head.status
         # A 304 that nobody asked for refreshes nothing.
         found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
