@@ -27,7 +27,7 @@ class Origins:
     secondaries: Mapping[str, Origin]
     """The secondary of each group."""
     buckets: Mapping[str, S3Section]
-    """The primary of each group that has a bucket for one."""
+    """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
 
     @property
     def targets(self) -> dict[str, Origin]:
@@ -51,12 +51,19 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
             for name, g in groups.items()
         },
         secondaries={name: single[g.members[1]] for name, g in groups.items()},
-        buckets={
-            name: section
-            for name, group in groups.items()
-            if isinstance(section := config.origins[group.members[0]], S3Section)
-        },
+        buckets=_buckets(config),
     )
+
+
+def _buckets(config: Config) -> dict[str, S3Section]:
+    alone = {section.target_origin for section in (*config.behaviors, config.default_behavior)}
+    primaries = {name: group.members[0] for name, group in config.origin_groups.items()}
+    primaries |= {name: name for name in sorted(alone & config.origins.keys())}
+    return {
+        target: section
+        for target, primary in primaries.items()
+        if isinstance(section := config.origins[primary], S3Section)
+    }
 
 
 def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
