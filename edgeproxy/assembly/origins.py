@@ -1,11 +1,11 @@
 """The origins of the configuration, and the pairs of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import Credentials, HttpOrigin, OriginGroup
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
@@ -23,16 +23,26 @@ class Origins:
     """All origins, by name."""
 
     single: Mapping[str, Origin]
-    groups: Mapping[str, Origin]
-    secondaries: Mapping[str, Origin]
-    """The secondary of each group."""
+    groups: Mapping[str, OriginGroup]
     buckets: Mapping[str, S3Section]
     """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
 
     @property
-    def targets(self) -> dict[str, Origin]:
-        """All that a behaviour may name."""
-        return {**self.single, **self.groups}
+    def secondaries(self) -> dict[str, Origin]:
+        """The secondary of each group."""
+        return {name: self.single[group.members[1]] for name, group in self.groups.items()}
+
+    def targets(self, filled: Callable[[str, Origin], Origin]) -> dict[str, Origin]:
+        """All that a behaviour may name. `filled` gives what stands for the bucket of a target."""
+        targets = dict(self.single)
+        for name in self.buckets.keys() & self.single.keys():
+            targets[name] = filled(name, self.single[name])
+        for name, group in self.groups.items():
+            primary, secondary = (self.single[member] for member in group.members)
+            if name in self.buckets:
+                primary = filled(name, primary)
+            targets[name] = FailoverOrigin(name, primary, secondary, group.failover_on)
+        return targets
 
 
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
@@ -43,16 +53,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         stack.push_async_callback(wire.close)
         await wire.open()
         single[name] = _origin(name, section, wire, clock)
-    groups = config.origin_groups
-    return Origins(
-        single=single,
-        groups={
-            name: FailoverOrigin(name, single[g.members[0]], single[g.members[1]], g.failover_on)
-            for name, g in groups.items()
-        },
-        secondaries={name: single[g.members[1]] for name, g in groups.items()},
-        buckets=_buckets(config),
-    )
+    return Origins(single=single, groups=config.origin_groups, buckets=_buckets(config))
 
 
 def _buckets(config: Config) -> dict[str, S3Section]:
