@@ -80,10 +80,10 @@ async def test_no_path_leads_to_another_host(build: Build, bucket: Bucket) -> No
         assert (answer.status, answer.url) == (200, url)
 
 
-@pytest.mark.parametrize("refuses", [{"PUT"}, {"GET"}, {"GET", "PUT"}], ids=str)
+@pytest.mark.parametrize("refuses", ["PUT", "GET", "GET PUT"])
 @POLICIES
-async def test_nobody_goes_in_circles(build: Build, bucket: Bucket, policy: str, refuses: set[str]) -> None:
-    bucket.refuses = frozenset(refuses)
+async def test_nobody_goes_in_circles(build: Build, bucket: Bucket, policy: str, refuses: str) -> None:
+    bucket.refuses = frozenset(refuses.split())
     edge, _ = await build("redirect", policy=policy)
     for _ in range(3):
         answer, _ = await edge.get("/a.png")
