@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import maker_of, queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import maker_of, queue_of, source_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
@@ -94,6 +94,7 @@ class App:
         cache: Tiers,
         flights: Flights,
         worker: Worker,
+        source: Source,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
@@ -106,6 +107,7 @@ class App:
         self._cache = cache
         self._flights = flights
         self._worker = worker
+        self._source = source
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -169,6 +171,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -214,12 +217,12 @@ async def opened(
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
-        source = Source(origins.secondaries, cache, flights, clock.now)
+        source = source_of(config, origins, cache, flights, clock, observers.fault)
         worker = worker_of(config, queue, source, writers, clock, observers.job)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        rules = tuple(rule.value() for rule in config.backfill.rules)
-        filler = Filler(rules, prefixes, frozenset(origins.groups), worker)
+        rules = config.backfill.rule_values()
+        filler = Filler(rules, prefixes, source, worker)
         maker = maker_of(config, worker)
         stack.push_async_callback(maker.close)
 
@@ -233,7 +236,7 @@ async def opened(
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, source, explainer, observers, clock)
 
 
 def _as_it_is(_: str, origin: Origin) -> Origin:

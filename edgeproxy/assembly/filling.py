@@ -1,13 +1,15 @@
 """What fills the buckets: the queue, the writers, the worker."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
-from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
@@ -18,6 +20,9 @@ from edgeproxy.config.origins import Credentials
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.sourcing import by_default
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.tiers import Tiers
 
 
 async def writers_of(
@@ -56,6 +61,35 @@ async def queue_of(
     return queue
 
 
+def source_of(
+    config: Config,
+    origins: Origins,
+    cache: Tiers,
+    flights: Flights,
+    clock: Clock,
+    on_change: Callable[[str], None],
+) -> Source:
+    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again."""
+    named = config.backfill.suppliers()
+    secondaries = {name: by_default(group.members[1]) for name, group in config.origin_groups.items()}
+    capped = sum(supplier.bandwidth is not None for supplier in named.values())
+    # What is slow on purpose leaves room for others.
+    share = max(1, config.backfill.concurrency // (capped + 1))
+    every = {**named, **{supplier.name: supplier for supplier in secondaries.values()}}
+    paces = {
+        name: Pace(
+            supplier,
+            clock,
+            at_once=share if supplier.bandwidth is not None else None,
+            sleep=asyncio.sleep,
+            random=random.random,
+            on_change=on_change,
+        )
+        for name, supplier in every.items()
+    }
+    return Source(named, secondaries, paces, origins.single, origins.addresses, cache, flights, clock.now)
+
+
 def worker_of(
     config: Config,
     queue: Queue,
@@ -70,6 +104,7 @@ def worker_of(
         queue,
         source,
         writers,
+        config.backfill.rule_values(),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from edgeproxy.backfill.source import Address
 from edgeproxy.clock import Clock
 from edgeproxy.config.origins import Credentials, HttpOrigin, OriginGroup
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
+from edgeproxy.core.sourcing import is_near
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
@@ -24,6 +27,8 @@ class Origins:
 
     single: Mapping[str, Origin]
     groups: Mapping[str, OriginGroup]
+    addresses: Mapping[str, Address]
+    """Where each web server is, and may send whoever asks for an object."""
     buckets: Mapping[str, S3Section]
     """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
 
@@ -48,12 +53,38 @@ class Origins:
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
     """The origins of `config`, closed with `stack`."""
     single: dict[str, Origin] = {}
+    addresses: dict[str, Address] = {}
+    redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
-        wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
-        stack.push_async_callback(wire.close)
-        await wire.open()
+        wire = await _wire(name, section, stack)
         single[name] = _origin(name, section, wire, clock)
-    return Origins(single=single, groups=config.origin_groups, buckets=_buckets(config))
+        if name in redirecting and isinstance(section, HttpOrigin):
+            addresses[name] = await _address(name, section, wire, stack)
+    return Origins(single=single, groups=config.origin_groups, addresses=addresses, buckets=_buckets(config))
+
+
+async def _wire(
+    name: str, section: S3Section | HttpOrigin, stack: AsyncExitStack, *, elsewhere: bool = False
+) -> Wire:
+    """Connections to an origin; `elsewhere`: to whom it sends us, but not where only it may be."""
+    verify = elsewhere or getattr(section, "tls_verify", True)
+    is_far = (
+        elsewhere and isinstance(section, HttpOrigin) and not is_near(urlsplit(section.url).hostname or "")
+    )
+    wire = Wire(name, _patience(section), tls_verify=verify, is_far=is_far)
+    stack.push_async_callback(wire.close)
+    await wire.open()
+    return wire
+
+
+async def _address(name: str, section: HttpOrigin, own: Wire, stack: AsyncExitStack) -> Address:
+    away = await _wire(name, section, stack, elsewhere=True)
+    custom = Headers(section.custom_headers.items())
+
+    def at(base: str, is_own: bool) -> Origin:
+        return WebOrigin(name, base, own if is_own else away, custom_headers=custom if is_own else Headers())
+
+    return Address(section.url, section.origin_path, at)
 
 
 def _buckets(config: Config) -> dict[str, S3Section]:

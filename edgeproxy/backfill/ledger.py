@@ -274,16 +274,16 @@ class Ledger:
                 self._end(db, lease.number, ending, took_s, at.now)
             return True
 
-    def release(self, lease: Lease, at: Moment) -> None:
-        """Give it back; the attempt does not count."""
+    def release(self, lease: Lease, in_s: float, reason: Reason | None, at: Moment) -> None:
+        """Give it back, to be due in `in_s`; the attempt does not count."""
         with self._changing() as db:
             if _is_cancelled(db, lease):
                 self._end(db, lease.number, CANCELLED, None, at.now)
             _held(
                 db,
                 lease,
-                "state = 'queued', attempt = attempt - 1, since = ?, until = ?",
-                (at.elapsed, at.elapsed),
+                "state = 'queued', attempt = attempt - 1, since = ?, until = ?, reason = coalesce(?, reason)",
+                (at.elapsed, at.elapsed + in_s, reason),
             )
 
     def counts(self) -> Mapping[State, int]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from edgeproxy.backfill.job import Failed, Job, Lease, Outcome, Skipped, Stored
+from edgeproxy.backfill.job import Failed, Held, Job, Lease, Outcome, Skipped, Stored
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
@@ -14,6 +14,8 @@ from edgeproxy.origins.base import Reply, no_body, whole_body
 STORED = "stored"
 _LOOK_S = 0.1
 """How often it is looked whether somebody else has ended."""
+_LATE_S = 0.01
+"""A turn must not be missed because a clock is a little behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +83,38 @@ class Maker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _made(self, job: Job) -> Made:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            return self._left(job, Reason.MAKE_TIMEOUT)
+        """As soon as there is a slot, and the sources of `job` may be asked."""
+        loop = asyncio.get_running_loop()
+        ending = loop.time() + self._timeout_s
+        while True:
+            try:
+                async with asyncio.timeout_at(ending):
+                    await self._slots.acquire()
+            except TimeoutError:
+                # Nobody waits any more, and it has not begun: it is done when there is time.
+                self._worker.offer(job)
+                return Made(Reason.MAKE_TIMEOUT)
+            said = await self._tried(job)
+            if isinstance(said, Made):
+                return said
+            if said.reason is Reason.SOURCE_DOWN or loop.time() + said.in_s > ending:
+                return Made(said.reason)
+            await asyncio.sleep(said.in_s + _LATE_S)
+
+    async def _tried(self, job: Job) -> Made | Held:
+        """What became of it, in a slot that is given back when it has ended, however long that takes."""
         try:
             lease = await self._worker.take(job)
             if isinstance(lease, Lease):
                 seen = _Seen(self._copy_bytes)
                 outcome = await asyncio.shield(self._worker.begin(lease, seen.watch))
-                return _told(outcome, seen)
+                return outcome if isinstance(outcome, Held) else _told(outcome, seen)
         finally:
             self._slots.release()
         if lease is Reason.QUEUED_ALREADY:
             return await self._made_by_others(job)
         if lease is Reason.PAUSED:
-            return self._left(job, lease)
+            self._worker.offer(job)
         return Made(lease, is_final=lease is Reason.SOURCE_STATUS)
 
     async def _made_by_others(self, job: Job) -> Made:
@@ -109,11 +126,6 @@ class Maker:
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError:
             return Made(Reason.MAKE_TIMEOUT)
-
-    def _left(self, job: Job, reason: Reason) -> Made:
-        """Nobody can wait for it: it is done when there is time."""
-        self._worker.offer(job)
-        return Made(reason)
 
     def __repr__(self) -> str:
         return f"Maker({len(self._making)} in the making)"

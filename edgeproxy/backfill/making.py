@@ -9,6 +9,7 @@ from edgeproxy.core.backfilling import Mode, Rule
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.forwarding import to_be_shared
 from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.paths import same_address
 from edgeproxy.core.selection import Attempt
 from edgeproxy.origins.base import Origin, Reply, no_body
 
@@ -16,7 +17,6 @@ _SOON_S = 1.0
 """How long it is remembered that an object is not there, which may be any moment."""
 _READABLE = frozenset({200, 206, 416})
 """What a bucket says of the first byte of an object that it gives away; an empty one has none."""
-_BACK = Head(302, Headers([("Cache-Control", "no-store"), ("Content-Length", "0")]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class MakingOrigin:
                 trail += reply.trail
                 if is_back and reply.head.status in _READABLE:
                     reply.close()
-                    return Reply(_BACK, no_body(), keep_s=0.0, leads_back=True), trail
+                    return _back_to(request.asked or request), trail
                 if not is_back and reply.head.status not in rule.on_status:
                     return reply, trail
                 reply.close()
@@ -88,6 +88,15 @@ class MakingOrigin:
 
     def __repr__(self) -> str:
         return f"MakingOrigin({self._primary!r}, {self._maker!r})"
+
+
+def _back_to(asked: Request) -> Reply:
+    fields = [
+        ("Location", same_address(asked.path, asked.query)),
+        ("Cache-Control", "no-store"),
+        ("Content-Length", "0"),
+    ]
+    return Reply(Head(302, Headers(fields)), no_body(), keep_s=0.0)
 
 
 def _first_byte(request: Request) -> Request:

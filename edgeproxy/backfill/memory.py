@@ -155,13 +155,15 @@ class MemoryQueue:
             self._end(lease.number, CANCELLED if ending.state is State.QUEUED else ending, took_s)
         return True
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
         """See `Queue`."""
         if self._is_held(lease) and self._live[lease.number].is_cancelled:
             self._end(lease.number, CANCELLED, None)
         elif self._is_held(lease):
             self._change(lease.number, State.QUEUED, replace(lease.job, attempt=lease.job.attempt - 1))
-            self._hold(lease.number, self._clock.elapsed())
+            live = self._live[lease.number]
+            live.entry = replace(live.entry, reason=reason if reason is not None else live.entry.reason)
+            self._hold(lease.number, self._clock.elapsed() + in_s)
             self._bell.ring()
 
     async def written(self) -> int:

@@ -86,8 +86,11 @@ class Queue(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease) -> None:
-        """Give the job back as it was before; the attempt does not count."""
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
+        """Give the job back as it was before; the attempt does not count. It is due in `in_s`.
+
+        `reason` is why it has to wait, if there is one.
+        """
         ...
 
     async def written(self) -> int:

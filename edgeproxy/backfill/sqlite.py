@@ -152,10 +152,10 @@ class SqliteQueue:
             self._live -= 1
         return done
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
         """See `Queue`."""
         try:
-            await self._do(self._ledger.release, lease, self._moment())
+            await self._do(self._ledger.release, lease, in_s, reason, self._moment())
         except LedgerError as error:
             self._note(error)
         self._bell.ring()

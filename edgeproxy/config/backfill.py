@@ -303,3 +303,7 @@ class Backfill(Section):
     def suppliers(self) -> dict[str, Supplier]:
         """The sources as the rules take them, by name."""
         return {name: section.value(name) for name, section in self.sources.items()}
+
+    def rule_values(self) -> tuple[Rule, ...]:
+        """The rules as the rules of `core` take them, in order."""
+        return tuple(rule.value() for rule in self.rules)

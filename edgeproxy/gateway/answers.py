@@ -9,7 +9,6 @@ from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
 from edgeproxy.core.message import Head, Headers, Request
-from edgeproxy.core.paths import same_address
 from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
@@ -126,12 +125,6 @@ def from_reply(
     `was_unconditional`: the viewer's conditions were held back from the origin, so they are judged here.
     """
     visit.record.trail = reply.trail
-    if reply.leads_back:
-        head = Head(
-            reply.head.status,
-            reply.head.headers.having(("Location", same_address(visit.request.path, visit.request.query))),
-        )
-        reply = replace(reply, head=head)
     status = reply.head.status
     x_cache = XCache.ERROR if status >= 400 else XCache.MISS
     report = Report(x_cache, fetch.forward, reason, fwd_status=status)

@@ -43,8 +43,6 @@ class Reply:
     not tried. Where it was this is the answer, and no other origin's."""
     keep_s: float | None = None
     """Seconds for which it may be kept at most, whatever else is said; 0 = not at all."""
-    leads_back: bool = False
-    """It sends the viewer to the address that it asked for: whoever knows that adds the `Location`."""
 
 
 class Origin(Protocol):

@@ -334,7 +334,6 @@ def test_what_is_filled_is_a_key_that_s3_takes(rest: str, prefix: str) -> None:
 MAKING = Rule(Pattern("/made/*"), frozenset({404}), 100, mode=Mode.GENERATE)
 HEADS = Rule(Pattern("/heads/*"), frozenset({404}), 100, mode=Mode.REDIRECT, methods=frozenset({"HEAD"}))
 OFF = Rule(Pattern("/off/*"), frozenset({404}), 100, enabled=False, mode=Mode.GENERATE)
-NAMED = Rule(Pattern("/named/*"), frozenset({404}), 100, mode=Mode.GENERATE, sources=("studio",))
 MADE = Fill(b"made/a b", MAKING)
 
 
@@ -362,11 +361,5 @@ MADE = Fill(b"made/a b", MAKING)
     ),
 )
 def test_on_missing(request_: Request, status: int, expected: Fill | Reason | None) -> None:
-    rules = (MAKING, HEADS, OFF, NAMED, SMALL)
+    rules = (MAKING, HEADS, OFF, SMALL)
     assert on_missing(request_, status, rules) == expected
-
-
-def test_what_is_made_has_a_source() -> None:
-    asked = [Request("GET", path) for path in ("/made/a", "/named/a")]
-    verdicts = [on_missing(one, 404, (MAKING, NAMED), "/p", has_secondary=False) for one in asked]
-    assert verdicts == [None, Fill(b"p/named/a", NAMED)]

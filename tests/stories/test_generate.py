@@ -99,8 +99,8 @@ async def silent(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("told", "trail", "word"),
     [
-        (error, "bucket=404 studio=500", "source-status"),
-        (missing, "bucket=404 studio=404", "source-status"),
+        (error, "bucket=404", "source-status"),
+        (missing, "bucket=404", "source-status"),
         (cut, "bucket=404 studio=200", "origin-cut"),
         (mistaken, "bucket=404 studio=200", "digest-mismatch"),
         (silent, "bucket=404", "origin-timeout"),
