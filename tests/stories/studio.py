@@ -29,7 +29,9 @@ class Studio:
 Build = Callable[..., Awaitable[tuple[Edge, ScriptedOrigin]]]
 
 
-def config(mode: str, bucket: str, studio: str, *, policy: str, backfill: str, more: str) -> str:
+def config(
+    mode: str, bucket: str, studio: str, *, policy: str = "min_ttl: 0", backfill: str = "", more: str = ""
+) -> str:
     return f"""
 origins:
   bucket:
