@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from edgeproxy.backfill.job import Job
+from edgeproxy.backfill.job import Entry, Job, Wanted
 from edgeproxy.backfill.making import Order
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.core.backfilling import Fill, Rule, on_missing, on_served
@@ -48,6 +49,14 @@ class Filler:
         if not isinstance(verdict, Fill):
             return verdict
         return self._worker.offer(self._job(target, verdict, sent, key.path, key)) or QUEUED
+
+    async def last(self, target: str, key: bytes) -> Entry | None:
+        """What is known of the newest job for an object; None if nothing is, or can be found out."""
+        try:
+            found = await self._worker.queue.entries(Wanted(group=target, prefix=key))
+        except QueueError:
+            return None
+        return next((entry for entry in found if entry.job.key == key), None)
 
     def _job(self, target: str, fill: Fill, sent: Request, path: str, cache_key: CacheKey | None) -> Job:
         """The job of an object; what its sources get of the viewer's is the first one's who asked."""

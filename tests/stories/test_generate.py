@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from edgeproxy.core.message import Request
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
 from tests.stories.bucket import Bucket
 from tests.stories.process import served
@@ -136,6 +137,11 @@ async def test_a_source_that_fails_is_not_asked_for_every_viewer(
     answer, _ = await edge.get("/a.png")
     assert (answer.status, *way(answer)) == (404, "bucket=404", "retry-later")
     assert len(maker.asked) == 1
+    told = (await edge.gateway.app.explain(Request("GET", "/a.png"))).fields()["backfill"]
+    assert told == (
+        'yes, studio -> bucket:a.png, if bucket answers 403 or 404 (rule "*", generate);'
+        " job 1 is queued (source-status): studio answered 500"
+    )
 
 
 async def test_an_error_of_a_moment_ago_does_not_hide_what_was_made_since(
