@@ -9,12 +9,14 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, source_of, worker_of, writers_of
+from edgeproxy.assembly.filling import maker_of, queue_of, source_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
+from edgeproxy.backfill.making import MakingOrigin
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
@@ -25,6 +27,7 @@ from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -218,14 +221,26 @@ async def opened(
         worker = worker_of(config, queue, source, writers, clock, observers.job)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(config.backfill.rule_values(), prefixes, source, worker)
+        rules = config.backfill.rule_values()
+        filler = Filler(rules, prefixes, source, worker)
+        maker = maker_of(config, worker)
+        stack.push_async_callback(maker.close)
+
+        def filled(target: str, bucket: Origin) -> Origin:
+            return MakingOrigin(bucket, maker, partial(filler.order, target))
+
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
         yield App(config, gateway, cache, flights, worker, source, explainer, observers, clock)
+
+
+def _as_it_is(_: str, origin: Origin) -> Origin:
+    return origin
 
 
 async def _disk(

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from edgeproxy.backfill.filler import Filler
+from edgeproxy.backfill.job import Entry
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.answering import Report, XCache
-from edgeproxy.core.backfilling import Mode, rule_for, unfit_key
+from edgeproxy.core.backfilling import Mode, on_missing, rule_for, unfit_key
 from edgeproxy.core.compression import MAX_BYTES, MIN_BYTES, coding_wanted
 from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
@@ -74,7 +75,7 @@ class Explainer:
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
                 *self._compression(visit),
-                ("backfill", self._backfill(visit)),
+                ("backfill", await self._backfill(visit)),
             )
         )
 
@@ -152,7 +153,7 @@ class Explainer:
         told = ", ".join(_STANDS_FOR.get(status, str(status)) for status in target.failover_on)
         return f"{target.primary}, then {target.secondary} on {told}"
 
-    def _backfill(self, visit: Visit) -> str:
+    async def _backfill(self, visit: Visit) -> str:
         """Before the answer is known: what can be said from the request and the configuration."""
         name = visit.behavior.target
         target = self._targets[name]
@@ -172,17 +173,29 @@ class Explainer:
             methods = " and ".join(sorted(rule.methods))
             return f'no: rule "{rule.pattern.text}" is for {methods} ({Reason.METHOD_NOT_CACHED})'
         prefix = self._filler.prefixes[name]
-        unfit = unfit_key(visit.key, prefix)
-        if unfit is not None:
+        unfit: object = unfit_key(visit.key, prefix)
+        if rule.makes_at_once:
+            unfit = on_missing(visit.sent, min(rule.on_status), self._filler.rules, prefix)
+        if isinstance(unfit, Reason):
             return f"no: this request does not name one object for everybody ({unfit})"
-        key = object_key(visit.key.path, prefix).decode("utf-8", "replace")
+        named = object_key(visit.key.path, prefix)
+        key = named.decode("utf-8", "replace")
         statuses = " or ".join(str(status) for status in sorted(rule.on_status))
         where = f"{', then '.join(rule.sources) or target.secondary} -> {target.primary}:{key}"
         how = f'rule "{rule.pattern.text}", {rule.mode}'
-        return f"yes, {where}, if {target.primary} answers {statuses} ({how})"
+        last = await self._filler.last(name, named)
+        before = f"; {_told(last)}" if last is not None else ""
+        return f"yes, {where}, if {target.primary} answers {statuses} ({how}){before}"
 
 
 _STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}
+
+
+def _told(entry: Entry) -> str:
+    """A job of before, in words."""
+    reason = f" ({entry.reason})" if entry.reason is not None else ""
+    message = f": {entry.message}" if entry.message else ""
+    return f"job {entry.number} is {entry.state}{reason}{message}"
 
 
 def _renewal(fetch: Fetch) -> str:

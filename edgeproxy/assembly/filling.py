@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
@@ -112,6 +113,14 @@ def worker_of(
     )
 
 
+def maker_of(config: Config, worker: Worker) -> Maker:
+    """What has objects made by `worker` while viewers wait; to be closed."""
+    section = config.backfill
+    return Maker(
+        worker, slots=section.concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
+    )
+
+
 def _writer(section: S3Section, config: Config) -> BucketWriter:
     given = section.credentials
     return BucketWriter(
@@ -124,5 +133,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        connections=2 * config.backfill.concurrency,
     )

@@ -1,13 +1,13 @@
 """The origins of the configuration, and the pairs of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edgeproxy.backfill.source import Address
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import Credentials, HttpOrigin, OriginGroup
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
@@ -26,16 +26,28 @@ class Origins:
     """All origins, by name."""
 
     single: Mapping[str, Origin]
-    groups: Mapping[str, Origin]
+    groups: Mapping[str, OriginGroup]
     addresses: Mapping[str, Address]
     """Where each web server is, and may send whoever asks for an object."""
     buckets: Mapping[str, S3Section]
     """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
 
     @property
-    def targets(self) -> dict[str, Origin]:
-        """All that a behaviour may name."""
-        return {**self.single, **self.groups}
+    def secondaries(self) -> dict[str, Origin]:
+        """The secondary of each group."""
+        return {name: self.single[group.members[1]] for name, group in self.groups.items()}
+
+    def targets(self, filled: Callable[[str, Origin], Origin]) -> dict[str, Origin]:
+        """All that a behaviour may name. `filled` gives what stands for the bucket of a target."""
+        targets = dict(self.single)
+        for name in self.buckets.keys() & self.single.keys():
+            targets[name] = filled(name, self.single[name])
+        for name, group in self.groups.items():
+            primary, secondary = (self.single[member] for member in group.members)
+            if name in self.buckets:
+                primary = filled(name, primary)
+            targets[name] = FailoverOrigin(name, primary, secondary, group.failover_on)
+        return targets
 
 
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
@@ -48,16 +60,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         single[name] = _origin(name, section, wire, clock)
         if name in redirecting and isinstance(section, HttpOrigin):
             addresses[name] = await _address(name, section, wire, stack)
-    groups = config.origin_groups
-    return Origins(
-        single=single,
-        groups={
-            name: FailoverOrigin(name, single[g.members[0]], single[g.members[1]], g.failover_on)
-            for name, g in groups.items()
-        },
-        addresses=addresses,
-        buckets=_buckets(config),
-    )
+    return Origins(single=single, groups=config.origin_groups, addresses=addresses, buckets=_buckets(config))
 
 
 async def _wire(

@@ -85,7 +85,7 @@ class Worker:
         self._random = random
         self._on_outcome = on_outcome
         self._tasks: list[asyncio.Task[None]] = []
-        self._begun: set[asyncio.Task[Outcome | None]] = set()
+        self._begun: set[asyncio.Task[Outcome | Held | None]] = set()
         self._extending: asyncio.Task[None] | None = None
         self._attempts: dict[Lease, asyncio.Task[Outcome | Held]] = {}
         self._lost: set[Lease] = set()
@@ -115,7 +115,7 @@ class Worker:
         self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
         return taken
 
-    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | None]":
+    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | Held | None]":
         """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
         task = asyncio.get_running_loop().create_task(self._do(lease, watch))
         self._begun.add(task)
@@ -219,7 +219,7 @@ class Worker:
         self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
         self._settled.set()
 
-    async def _do(self, lease: Lease, watch: Watch) -> Outcome | None:
+    async def _do(self, lease: Lease, watch: Watch) -> Outcome | Held | None:
         started = self._clock.elapsed()
         attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
         self._attempts[lease] = attempt
@@ -229,7 +229,7 @@ class Worker:
             if isinstance(result, Held):
                 await self._queue.release(lease, result.in_s, result.reason)
                 self.counts[f"held-{result.reason}"] += 1
-                return None
+                return result
             if result is not None:
                 await self._settle(lease, result, self._clock.elapsed() - started)
                 return result

@@ -277,7 +277,8 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory."""
+    """Jobs at work at once; each holds up to one part in memory. As many again for which viewers wait; these
+    hold two."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -289,6 +290,9 @@ class Backfill(Section):
     lease: SecondsAboveZero = 30.0
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
+    make_timeout: SecondsAboveZero = 60.0
+    """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
+    said, and the object is made all the same."""
     missing_for: Seconds = 60.0
     """How long an object that the full origin said it has not (404, 410) is not queued again."""
     history: Annotated[int, Whole(0, 10_000_000)] = 10_000

@@ -48,6 +48,11 @@ class Rule:
     refresh_s: float | None = None
     """How often it is looked whether the object has changed at its source; None = never."""
 
+    @property
+    def makes_at_once(self) -> bool:
+        """Whether viewers wait for what it covers."""
+        return self.enabled and self.mode is not Mode.QUEUE
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -123,6 +128,27 @@ def _is_of(types: tuple[str, ...], head: Head) -> bool:
     return not types or not names.isdisjoint(types)
 
 
+def on_missing(sent: Request, status: int, rules: tuple[Rule, ...], prefix: str = "") -> Fill | Reason | None:
+    """Judge what the primary says of an object: is it to be made while the viewer waits?
+
+    None where no rule has that in mind, else why not. What the viewer gets comes from the bucket, which
+    knows of paths alone; so a query or a field matters to nobody, unless the rule's source takes it.
+    """
+    rule = rule_for(sent.path, rules)
+    if rule is None or rule.mode is Mode.QUEUE:
+        return None
+    if not rule.enabled:
+        return Reason.NO_BACKFILL
+    if sent.method not in rule.methods:
+        return Reason.METHOD_NOT_CACHED
+    if status not in rule.on_status:
+        return Reason.PRIMARY_STATUS
+    if "authorization" in sent.headers:
+        return Reason.AUTHORIZATION
+    key = object_key(sent.path, prefix)
+    return Fill(key, rule) if _is_key(key) else Reason.BAD_KEY
+
+
 def rule_for(path: str, rules: tuple[Rule, ...]) -> Rule | None:
     """The first rule whose pattern covers `path`."""
     matched = collapsed(path)
@@ -135,10 +161,11 @@ def unfit_key(key: CacheKey, prefix: str = "") -> Reason | None:
         return Reason.QUERY_IN_KEY
     if key.cookies or any(value is not None for name, value in key.headers if name != "accept-encoding"):
         return Reason.VARIES
-    name = object_key(key.path, prefix)
-    if not name or name.endswith(b"/") or len(name) > MAX_KEY_BYTES:
-        return Reason.BAD_KEY
-    return None
+    return None if _is_key(object_key(key.path, prefix)) else Reason.BAD_KEY
+
+
+def _is_key(name: bytes) -> bool:
+    return 0 < len(name) <= MAX_KEY_BYTES and not name.endswith(b"/")
 
 
 def unfit_head(head: Head) -> Reason | None:

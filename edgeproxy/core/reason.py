@@ -89,6 +89,7 @@ class Reason(StrEnum):
     QUEUED_ALREADY = "queued-already"
     DRAINING = "draining"
     PAUSED = "paused"
+    MAKE_TIMEOUT = "make-timeout"
     RETRY_LATER = "retry-later"
     CANCELLED = "cancelled"
     EXISTS = "exists"

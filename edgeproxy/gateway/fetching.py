@@ -64,7 +64,7 @@ class Fetcher:
         try:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
-            visit.record.backfill = self._filler.consider(target, visit.key, visit.request, sent, reply)
+            visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
             written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
             if written:
                 # A viewer that leaves does not undo what it has written.
@@ -220,11 +220,13 @@ class Fetcher:
         requested_at: float,
     ) -> None:
         """Judge the answer, tell those who wait, take the body in, store it."""
-        flight.backfill = self._filler.consider(visit.behavior.target, visit.key, visit.request, sent, reply)
+        flight.backfill = self._filler.consider(visit.behavior.target, visit.key, sent, reply)
         status = reply.head.status
         # A 304 that nobody asked for refreshes nothing.
         found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
-        verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
+        verdict = on_reply(
+            sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now(), reply.keep_s
+        )
         match verdict:
             case Refresh() | Excuse():
                 assert entry is not None
