@@ -9,12 +9,22 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import groups_into, queue_of, tombstones_of, worker_of, writers_of
+from edgeproxy.assembly.filling import (
+    groups_into,
+    maker_of,
+    queue_of,
+    source_of,
+    tombstones_of,
+    worker_of,
+    writers_of,
+)
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Asked, Filler
+from edgeproxy.backfill.filler import Asked, Burial, Filler
 from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
+from edgeproxy.backfill.making import MakingOrigin
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
@@ -25,6 +35,7 @@ from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -92,6 +103,7 @@ class App:
         flights: Flights,
         worker: Worker,
         filler: Filler,
+        source: Source,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
@@ -105,6 +117,7 @@ class App:
         self._flights = flights
         self._worker = worker
         self._filler = filler
+        self._source = source
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -189,6 +202,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -242,26 +256,31 @@ async def opened(
             if job.refresh and isinstance(outcome, Stored):
                 fetcher.refilled(job.path)
 
-        source = Source(origins.secondaries, cache, flights, clock.now)
+        source = source_of(config, origins, cache, flights, clock, observers.fault)
         worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(
-            tuple(rule.value() for rule in config.backfill.rules),
-            prefixes,
-            groups_into(origins.buckets),
-            worker,
-            tombstones,
-            config.backfill.tombstone_for,
-            clock,
-        )
+        rules = config.backfill.rule_values()
+        burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
+        filler = Filler(rules, prefixes, source, worker, burial, clock)
+        maker = maker_of(config, worker)
+        stack.push_async_callback(maker.close)
+
+        def filled(target: str, bucket: Origin) -> Origin:
+            return MakingOrigin(bucket, maker, partial(filler.order, target))
+
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, filler, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, filler, source, explainer, observers, clock)
+
+
+def _as_it_is(_: str, origin: Origin) -> Origin:
+    return origin
 
 
 async def _disk(

@@ -286,7 +286,8 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory."""
+    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory. As many again for which
+    viewers wait; these hold one more."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -298,6 +299,9 @@ class Backfill(Section):
     lease: SecondsAboveZero = 30.0
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
+    make_timeout: SecondsAboveZero = 60.0
+    """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
+    said, and the object is made all the same."""
     missing_for: Seconds = 60.0
     """How long an object that the full origin said it has not (404, 410) is not queued again."""
     history: Annotated[int, Whole(0, 10_000_000)] = 10_000
@@ -314,3 +318,7 @@ class Backfill(Section):
     def suppliers(self) -> dict[str, Supplier]:
         """The sources as the rules take them, by name."""
         return {name: section.value(name) for name, section in self.sources.items()}
+
+    def rule_values(self) -> tuple[Rule, ...]:
+        """The rules as the rules of `core` take them, in order."""
+        return tuple(rule.value() for rule in self.rules)

@@ -92,7 +92,7 @@ async def test_jobs_are_listed_paused_and_tried_again(
             status, told = await said(edge, path, "show", str(job["number"]), "--json")
             assert (status, json.loads(told)) == (0, job)
             assert (job["reason"], job["attempts"]) == ("source-status", 1)
-            assert job["message"] == "the source answered 403"
+            assert job["message"] == "site answered 403"
             assert await said(edge, path, "show", "99") == (1, "there is no job 99")
             assert await said(edge, path, "retry") == (2, "retry: want NUMBERS, --state, --group or --prefix")
         site.is_well = True
