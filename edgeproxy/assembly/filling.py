@@ -117,7 +117,7 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     """What has objects made by `worker` while viewers wait; to be closed."""
     section = config.backfill
     return Maker(
-        worker, slots=section.concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
+        worker, slots=section.make_concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
     )
 
 
@@ -133,5 +133,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=2 * config.backfill.concurrency,
+        connections=config.backfill.concurrency + config.backfill.make_concurrency,
     )

@@ -100,7 +100,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self._writers:
             self._tasks = [loop.create_task(self._work()) for _ in range(self._concurrency)]
-            self._extending = loop.create_task(self._extend())
+            self._keep_extending()
+
+    def _keep_extending(self) -> None:
+        if self._extending is None:
+            self._extending = asyncio.get_running_loop().create_task(self._extend())
 
     def offer(self, job: Job) -> Reason | None:
         """Queue a job without waiting; else say why not."""
@@ -117,6 +121,7 @@ class Worker:
 
     def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | Held | None]":
         """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
+        self._keep_extending()
         task = asyncio.get_running_loop().create_task(self._do(lease, watch))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)

@@ -277,8 +277,7 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory. As many again for which viewers wait; these
-    hold two."""
+    """Jobs at work at once; each holds up to one part in memory."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -290,6 +289,9 @@ class Backfill(Section):
     lease: SecondsAboveZero = 30.0
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
+    make_concurrency: Annotated[int, Whole(1, 256)] = 16
+    """Objects that are made at once while viewers wait, beside those jobs; each holds up to two parts in
+    memory. More wait for their turn."""
     make_timeout: SecondsAboveZero = 60.0
     """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
     said, and the object is made all the same."""

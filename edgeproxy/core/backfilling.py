@@ -137,12 +137,12 @@ def on_missing(sent: Request, status: int, rules: tuple[Rule, ...], prefix: str 
     rule = rule_for(sent.path, rules)
     if rule is None or rule.mode is Mode.QUEUE:
         return None
+    if status not in rule.on_status:
+        return Reason.PRIMARY_STATUS
     if not rule.enabled:
         return Reason.NO_BACKFILL
     if sent.method not in rule.methods:
         return Reason.METHOD_NOT_CACHED
-    if status not in rule.on_status:
-        return Reason.PRIMARY_STATUS
     if "authorization" in sent.headers:
         return Reason.AUTHORIZATION
     key = object_key(sent.path, prefix)

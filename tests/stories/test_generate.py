@@ -170,7 +170,7 @@ async def test_a_viewer_does_not_wait_for_ever(build: Build, bucket: Bucket, stu
 async def test_when_all_hands_are_busy_the_rest_is_queued(
     build: Build, bucket: Bucket, studio: Studio
 ) -> None:
-    edge, maker = await build(backfill="make_timeout: 50ms, concurrency: 1")
+    edge, maker = await build(backfill="make_timeout: 50ms, make_concurrency: 1")
     studio.gate.clear()
     answers = await asyncio.gather(*(edge.get(f"/{n}.png") for n in range(3)))
     assert {way(answer)[1] for answer, _ in answers} == {"make-timeout"}
