@@ -20,6 +20,10 @@ _SAVED_S = 0.1
 """What is saved up of the bytes of idle times."""
 _SLOW_TO_LEARN = 8
 """How much of the mean time of a job is what it was before."""
+_LEAST_S = 0.01
+"""What is thought to be between two jobs at least, so that those who wait do not come too often."""
+_STUCK_S = 0.1
+"""The same where none has ended for as long."""
 
 
 class Pace:
@@ -53,8 +57,8 @@ class Pace:
         self._bytes = Allowance.full(bandwidth, bandwidth * _SAVED_S, now) if bandwidth is not None else None
         self._turns: OrderedDict[Identity, float] = OrderedDict()
         self._reading = 0
-        self._mean_s = 0.1
-        self._free_at = 0.0
+        self._mean_s = _LEAST_S
+        self._free_at = self._ended_at = now
         self._counts: Counter[str] = Counter()
 
     def held(self, identity: Identity) -> Held | None:
@@ -77,7 +81,8 @@ class Pace:
         if self._at_once is None or self._reading < self._at_once:
             return None
         now = self._clock.elapsed()
-        self._free_at = max(now, self._free_at) + self._mean_s / self._at_once
+        still_s = min(_STUCK_S, now - self._ended_at)
+        self._free_at = max(now, self._free_at) + max(_LEAST_S, self._mean_s / self._at_once, still_s)
         return Held(Reason.SOURCE_BUSY, self._free_at - now)
 
     def _is_early(self, identity: Identity) -> Held | None:
@@ -143,7 +148,8 @@ class Pace:
     def ended(self, began: float, *, is_unheard_try: bool) -> None:
         """A job has done with it, which began to ask at `began`."""
         self._reading -= 1
-        took_s = max(0.0, self._clock.elapsed() - began)
+        self._ended_at = self._clock.elapsed()
+        took_s = max(0.0, self._ended_at - began)
         self._mean_s += (took_s - self._mean_s) / _SLOW_TO_LEARN
         if is_unheard_try:
             self._breaker = self._breaker.given_up()

@@ -28,6 +28,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _QUERY = re.compile(r"(?:[!$&-;=?-~]|%[0-9A-Fa-f]{2})*")
 _SENT_QUERY = re.compile(r"[^\x00-\x20\x7f#]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 NEVER_PASSED = (
@@ -262,6 +263,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     other host has to be one of `hosts`, and must not be this machine or a link's unless the origin is.
     A name that leads there has to be found out when it is resolved.
     """
+    if _CONTROL.search(location):
+        return None  # which would be passed over
     try:
         target, home = urlsplit(urljoin(url, location)), urlsplit(own)
         place, home_place = (target.scheme, target.hostname, _port(target.scheme, target.port)), _place(own)

@@ -66,6 +66,7 @@ async def house(
         queue: str = "",
         cached: str = "[GET, HEAD]",
         request_policy: str = "null",
+        origins: str = "",
         more: str = "",
     ) -> House:
         await s3.create_bucket(Bucket=bucket_name)
@@ -76,6 +77,7 @@ origins:
     {{type: s3, bucket: {bucket_name}, credentials: {{access_key_id: test, secret_access_key: test-secret}},
     {bucket_fields if "endpoint" in bucket_fields else f"endpoint: '{moto}', {bucket_fields}"}}}
   site: {{type: http, url: "{site.url}", connection_attempts: 1}}
+  {origins}
 origin_groups:
   media: {{members: [bucket, site], failover_on: {failover_on}}}
 cache_policies:
