@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol
 
 from edgeproxy.backfill.job import (
     LIVE,
@@ -27,14 +27,23 @@ from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import backoff_s
+from edgeproxy.core.selection import Attempt, backoff_s
 from edgeproxy.origins.base import Reply
 
 _LOOK_S = 0.1
 """How often it is looked whether a queue that keeps nothing has been paused."""
 
-Watch: TypeAlias = Callable[[Reply], Reply]
-"""Sees what the source gave before it is written."""
+
+class Witness(Protocol):
+    """Sees an attempt."""
+
+    def asked(self, trail: tuple[Attempt, ...]) -> None:
+        """A source was asked; `trail` says how it did."""
+        ...
+
+    def passing(self, reply: Reply) -> Reply:
+        """What a source gave, before it is written."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +128,10 @@ class Worker:
         self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
         return taken
 
-    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | Held | None]":
+    def begin(self, lease: Lease, witness: Witness) -> "asyncio.Task[Outcome | Held | None]":
         """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
         self._keep_extending()
-        task = asyncio.get_running_loop().create_task(self._do(lease, watch))
+        task = asyncio.get_running_loop().create_task(self._do(lease, witness))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
         return task
@@ -200,7 +209,7 @@ class Worker:
 
     async def _work(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._do(lease, _unseen)
+            await self._do(lease, None)
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
@@ -224,9 +233,9 @@ class Worker:
         self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
         self._settled.set()
 
-    async def _do(self, lease: Lease, watch: Watch) -> Outcome | Held | None:
+    async def _do(self, lease: Lease, witness: Witness | None) -> Outcome | Held | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, witness))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
@@ -262,7 +271,7 @@ class Worker:
                     self._lost.add(lease)
                     self._attempts[lease].cancel()
 
-    async def _attempt(self, job: Job, watch: Watch) -> Outcome | Held:
+    async def _attempt(self, job: Job, witness: Witness | None) -> Outcome | Held:
         writer = self._writers[job.group]
         try:
             rule = rule_for(job.path, self._rules)
@@ -273,10 +282,12 @@ class Worker:
                 return held
             if await writer.exists(job.key):
                 return Skipped(Reason.EXISTS)
-            reply = await self._source.open(job, rule)
+            on_asked = witness.asked if witness is not None else None
+            reply = await self._source.open(job, rule, on_asked=on_asked)
             if not isinstance(reply, Reply):
                 return reply
-            reply = watch(reply)
+            if witness is not None:
+                reply = witness.passing(reply)
             try:
                 if not reply.is_delimited:
                     return Skipped(Reason.LENGTH_UNKNOWN)
@@ -325,10 +336,6 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
-
-
-def _unseen(reply: Reply) -> Reply:
-    return reply
 
 
 class _TooSmallError(Exception):

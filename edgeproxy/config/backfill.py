@@ -22,7 +22,7 @@ from edgeproxy.config.kinds import (
 from edgeproxy.config.origins import HEADER_VALUE, stand_once
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, refused
 from edgeproxy.config.units import Duration, Size, duration_text
-from edgeproxy.core.backfilling import Mode, Rule
+from edgeproxy.core.backfilling import MISSING_STATUSES, Mode, Rule
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Headers
 from edgeproxy.core.paths import Pattern
@@ -227,9 +227,9 @@ class BackfillRule(Section):
     sources: Annotated[tuple[Name, ...], EachOnce] = ()
     """Where objects come from, by their names in `backfill.sources`, in order: the next is asked when one has
     it not, refuses or fails. Empty: the secondary of the group."""
-    on_status: Annotated[frozenset[Annotated[int, OneOf({403, 404})]], Field(min_length=1), EachOnce] = (
-        frozenset({403, 404})
-    )
+    on_status: Annotated[
+        frozenset[Annotated[int, OneOf(MISSING_STATUSES)]], Field(min_length=1), EachOnce
+    ] = frozenset({403, 404})
     """What the bucket has to say of the missing object."""
     methods: Annotated[tuple[Literal["GET", "HEAD"], ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods of viewers that lead to a copy."""

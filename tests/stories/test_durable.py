@@ -188,8 +188,13 @@ async def test_a_job_that_nobody_survives_is_told_of(
     ((job, outcome),) = told
     assert job.key == b"a"
     assert job_fields(job, outcome) | {"fault": ""} == {
-        **{"event": "backfill", "group": "media", "key": "a", "attempt": 1},
-        **{"outcome": "failed", "reason": "worker-lost", "fault": ""},
+        "event": "backfill",
+        "group": "media",
+        "key": "a",
+        "attempt": 1,
+        "outcome": "failed",
+        "reason": "worker-lost",
+        "fault": "",
     }
     assert site.begun == ["/a"]
 

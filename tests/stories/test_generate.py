@@ -108,11 +108,11 @@ async def silent(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("told", "trail", "word"),
     [
-        (error, "bucket=404", "source-status"),
-        (missing, "bucket=404", "source-status"),
+        (error, "bucket=404 studio=500", "source-status"),
+        (missing, "bucket=404 studio=404", "source-status"),
         (cut, "bucket=404 studio=200", "origin-cut"),
         (mistaken, "bucket=404 studio=200", "digest-mismatch"),
-        (silent, "bucket=404", "origin-timeout"),
+        (silent, "bucket=404 studio=origin-timeout", "origin-timeout"),
     ],
     ids=["500", "404", "cut", "digest", "silent"],
 )
@@ -120,7 +120,7 @@ async def test_what_cannot_be_made_is_what_the_bucket_said_of_it(
     build: Build, bucket: Bucket, studio: Studio, told: Script, trail: str, word: str
 ) -> None:
     studio.told = told
-    edge, maker = await build()
+    edge, maker = await build(patience="300ms" if told is silent else "20s")
     answer, body = await edge.get("/a.png")
     assert (answer.status, body) == (404, b"<Error><Code>NoSuchKey</Code></Error>")
     assert way(answer) == (trail, word)
