@@ -46,8 +46,8 @@ _CONNECT_S = 10.0
 
 _EXISTS = frozenset({"PreconditionFailed", "412"})
 _UNHEARD_OF = frozenset({"NotImplemented", "501"})
-_UNKNOWN = frozenset({"403", "404"})
-"""What a HEAD says of an object that is not there, or of which we may not know."""
+_UNKNOWN = frozenset({"400", "403", "404"})
+"""What a HEAD says of an object that is not there or cannot be, or of which we may not know."""
 _GONE = frozenset({"NoSuchUpload", "404"})
 _FINAL = frozenset(
     "AccessDenied InvalidAccessKeyId SignatureDoesNotMatch NoSuchBucket InvalidBucketName EntityTooLarge"
