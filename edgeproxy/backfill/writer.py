@@ -318,8 +318,9 @@ class _Writing:
         """Wait until no more than `at_most` parts are on their way; raises what went wrong with one."""
         while len(self._sending) > at_most:
             done, self._sending = await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
 
     async def _why_not(self) -> Reason | None:
         """The last look before the object is there."""

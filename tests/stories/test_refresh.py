@@ -86,6 +86,29 @@ async def test_it_is_looked_once_in_the_time_of_the_rule(house: Build) -> None:
     assert site.said == []
 
 
+async def test_a_source_of_the_rules_own_is_asked(house: Build) -> None:
+    asked_for: list[tuple[str, str | None]] = []
+
+    async def site(exchange: Exchange) -> None:
+        asked_for.append((exchange.target, exchange.field("if-none-match")))
+        same = exchange.field("if-none-match") == '"1"'
+        await exchange.answer(
+            304 if same else 200, b"" if same else b"old", etag='"1"', cache_control="max-age=0"
+        )
+
+    rules = "[{refresh: on-event, sources: [originals]}]"
+    h = await house(site, rules=rules, queue="sources: {originals: {origin: site, path: '/originals{path}'}}")
+    await h.edge.get("/a")
+    assert await body_of(h) == b"old"
+    asked_for.clear()
+    assert await asked(h, "backfill/refresh", paths=["/a"]) == {"refresh": {"queued": 1}}
+    await body_of(h)
+    assert asked_for == [("/originals/a", '"1"')]
+    assert h.edge.counts()["skipped-unchanged"] == 1
+    kept = (await h.s3.head_object(Bucket=h.bucket, Key="a"))["Metadata"]
+    assert kept["edgeproxy-source-url"] == f"{h.site.url}/originals/a"
+
+
 async def test_what_the_source_has_lost_is_kept(house: Build) -> None:
     site = Site()
     h = await filled(house, site)
