@@ -63,9 +63,11 @@ class Pace:
 
     def held(self, identity: Identity) -> Held | None:
         """Why a job has to wait, and how long; None if it may ask now."""
-        held = self._is_down() or self._is_crowded() or self._is_early(identity)
-        if held is not None:
-            self._counts["held"] += 1
+        return self._is_down() or self._is_crowded() or self._is_early(identity)
+
+    def holds(self, held: Held) -> Held:
+        """A job does wait for that."""
+        self._counts["held"] += 1
         return held
 
     def _is_down(self) -> Held | None:

@@ -87,12 +87,11 @@ class Source:
         """Why it is of no use to begin `job` now; it may turn out later that it has to wait even so."""
         said: list[Held] = []
         for supplier in self.suppliers(job.group, rule):
-            held = self._paces[supplier.name].held(job.identity)
-            if held is None:
+            pace = self._paces[supplier.name]
+            held = pace.held(job.identity)
+            if held is None or await self._is_at_hand(job, supplier):
                 return None
-            if await self._is_at_hand(job, supplier):
-                return None
-            said.append(held)
+            said.append(pace.holds(held))
             if held.reason is not Reason.SOURCE_DOWN:
                 return held
         return min(said, key=lambda held: held.in_s, default=None)
@@ -125,7 +124,7 @@ class Source:
             request = replace(request, headers=request.headers.having(*conditions))
             pace = self._paces[supplier.name]
             held = pace.held(job.identity)
-            if held is not None and held.reason is not Reason.SOURCE_DOWN:
+            if held is not None and pace.holds(held).reason is not Reason.SOURCE_DOWN:
                 return held
             answer = held or await self._asked(supplier, request, pace.begin(job.identity), on_asked)
             if isinstance(answer, Reply):

@@ -297,6 +297,24 @@ async def test_while_it_is_left_alone_nobody_asks_it_and_nothing_is_lost(
     }
 
 
+async def test_what_a_viewer_got_fills_the_bucket_though_its_source_is_left_alone(house: Build) -> None:
+    async def half_down(exchange: Exchange) -> None:
+        is_fine = exchange.method == "HEAD" or exchange.target == "/fine"
+        await exchange.answer(200 if is_fine else 500, b"whole")
+
+    h = await house(
+        half_down,
+        rules="[{sources: [same]}]",
+        queue=f"concurrency: 1, {sources(same='origin: site, breaker: {failures: 1, rest: 1h}')}",
+    )
+    await h.edge.get("/down", "HEAD")
+    await until(h, retried=1)
+    await h.edge.get("/fine")
+    await until(h, stored=1)
+    assert h.site.lines == ["HEAD /down", "GET /down", "GET /fine"]
+    assert pace(h, "same")["is_open"] == 1
+
+
 async def test_a_source_says_itself_when_it_wants_to_be_asked_again(house: Build, scripted: Scripted) -> None:
     archive = await scripted(lambda exchange: exchange.answer(429, retry_after="1000"))
     h = await house(
