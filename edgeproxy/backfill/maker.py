@@ -14,6 +14,10 @@ from edgeproxy.origins.base import Reply, no_body, whole_body
 STORED = "stored"
 _LOOK_S = 0.1
 """How often it is looked whether somebody else has ended."""
+_OF_THE_BUCKET = frozenset(
+    {Reason.WRITE_FAILED, Reason.S3_CREDENTIALS, Reason.S3_NO_BUCKET, Reason.S3_REGION}
+)
+"""Why a bucket takes nothing: what is small enough to be copied has been verified by then."""
 _LATE_S = 0.01
 """A turn must not be missed because a clock is a little behind."""
 
@@ -141,8 +145,7 @@ def _told(outcome: Outcome | None, seen: "_Seen") -> Made:
         case Skipped():
             return Made(outcome.reason, is_final=True, trail=seen.trail)
         case Failed():
-            # The bytes had been verified when the bucket refused them.
-            is_good = outcome.reason is Reason.WRITE_FAILED
+            is_good = outcome.reason in _OF_THE_BUCKET
             return Made(
                 outcome.reason,
                 is_final=outcome.is_final,

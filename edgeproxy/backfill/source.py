@@ -106,8 +106,8 @@ class Source:
     ) -> Reply | Unavailable:
         """The object of `job`, to be closed by the caller: a 200, else why there is none.
 
-        One source after the other is asked, until one has it; `on_asked` hears how each did. On
-        `conditions` the answer may be a 304.
+        One source after the other is asked, until one has it; on `conditions`, the answer may be a 304.
+        `on_asked` hears how each did.
         """
         said: list[Unavailable] = []
         for supplier in self.suppliers(job.group, rule):

@@ -282,12 +282,12 @@ class Worker:
             rule = rule_for(job.path, self._rules)
             if rule is None or not rule.enabled:
                 return Skipped(Reason.NO_RULE if rule is None else Reason.NO_BACKFILL)
-            wait = await self._source.held(job, rule)
-            if wait is not None:
-                return wait
             # What others have buried is found out just before the object is there.
             if self._tombstones.is_known(job.identity):
                 return Skipped(Reason.TOMBSTONE)
+            wait = await self._source.held(job, rule)
+            if wait is not None:
+                return wait
             present = await writer.look(job.key)
             reason = _unfit(job, present)
             if reason is not None:

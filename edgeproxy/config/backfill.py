@@ -299,8 +299,8 @@ class Backfill(Section):
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
     make_concurrency: Annotated[int, Whole(1, 256)] = 16
-    """Objects that are made at once while viewers wait, beside those jobs; each holds up to two parts in
-    memory. More wait for their turn."""
+    """Objects that are made at once while viewers wait, beside those jobs; each holds one more part in
+    memory than they do. More wait for their turn."""
     make_timeout: SecondsAboveZero = 60.0
     """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
     said, and the object is made all the same."""

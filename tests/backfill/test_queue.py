@@ -221,8 +221,8 @@ async def test_what_is_wanted_now_is_taken_whether_it_waits_or_is_new(make: Make
     made = await make()
     await made.put(job("a"), job("b"))
     assert not await made.queue.is_held(job("b"))
-    b, c = await made.took(job("b")), await made.took(job("c"))
-    assert (b.job.attempt, c.job.attempt) == (1, 1)
+    b, c = await made.took(replace(job("b"), query="v=2")), await made.took(job("c"))
+    assert (b.job.attempt, b.job.query, c.job.attempt) == (1, "v=2", 1)
     assert await made.queue.is_held(job("b"))
     assert await made.queue.take(job("b")) is Reason.QUEUED_ALREADY
     assert (await made.taken()).job.key == b"a"
