@@ -63,7 +63,6 @@ def test_a_304_brings_no_notes_and_perhaps_no_date() -> None:
         ({"trail": (Attempt("bucket", 502, Reason.ORIGIN_CUT),)}, Reason.PRIMARY_STATUS),
         ({"key": replace(KEY, query="w=1")}, Reason.QUERY_IN_KEY),
     ],
-    ids=str,
 )
 def test_others_are_let_be(changes: dict[str, object], reason: Reason) -> None:
     assert verdict(**changes) is reason  # type: ignore[arg-type]
