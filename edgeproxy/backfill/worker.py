@@ -26,8 +26,8 @@ from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.failover import Attempt, backoff_s
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt, backoff_s
 from edgeproxy.origins.base import Reply
 
 _LOOK_S = 0.1
