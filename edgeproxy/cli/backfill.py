@@ -8,11 +8,15 @@ import click
 
 from edgeproxy.backfill.job import State
 from edgeproxy.cli.common import CONFIG, fail, printable, steered
+from edgeproxy.cli.drain import drain
 
 
 @click.group()
 def backfill() -> None:
-    """See and steer the jobs of the running gateway that fill the bucket."""
+    """See and steer the jobs of the running gateway that fill the bucket; fill it in bulk."""
+
+
+backfill.add_command(drain)
 
 
 _FILTERS = (
