@@ -9,13 +9,14 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import maker_of, queue_of, source_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
+from edgeproxy.backfill.making import MakingOrigin
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -92,6 +94,7 @@ class App:
         cache: Tiers,
         flights: Flights,
         worker: Worker,
+        source: Source,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
@@ -104,6 +107,7 @@ class App:
         self._cache = cache
         self._flights = flights
         self._worker = worker
+        self._source = source
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -132,6 +136,10 @@ class App:
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many.  Raises `QueueError`."""
         return await self._worker.queue.retry(wanted)
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
+        return await self._worker.cancel(wanted)
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
@@ -163,6 +171,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -203,22 +212,35 @@ async def opened(
             config,
             clock,
             frozenset(writers),
+            worker=member.number if member is not None else 0,
             on_fault=observers.fault,
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
-        source = Source(origins.secondaries, cache, flights, clock.now)
+        source = source_of(config, origins, cache, flights, clock, observers.fault)
         worker = worker_of(config, queue, source, writers, clock, observers.job)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        rules = config.backfill.rule_values()
+        filler = Filler(rules, prefixes, source, worker)
+        maker = maker_of(config, worker)
+        stack.push_async_callback(maker.close)
+
+        def filled(target: str, bucket: Origin) -> Origin:
+            return MakingOrigin(bucket, maker, partial(filler.order, target))
+
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, worker, source, explainer, observers, clock)
+
+
+def _as_it_is(_: str, origin: Origin) -> Origin:
+    return origin
 
 
 async def _disk(
@@ -227,7 +249,7 @@ async def _disk(
     section = config.cache.disk
     if section is None:
         return None
-    folder = Folder(Path(section.folder))
+    folder = Folder(section.folder)
     stack.callback(folder.release)
     if member is None:
         await asyncio.to_thread(folder.take, section.size)

@@ -1,13 +1,15 @@
 """What fills the buckets: the queue, the writers, the worker."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
-from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
@@ -18,6 +20,9 @@ from edgeproxy.config.origins import Credentials
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.sourcing import by_default
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.tiers import Tiers
 
 
 async def writers_of(
@@ -38,18 +43,51 @@ async def queue_of(
     clock: Clock,
     groups: frozenset[str],
     *,
+    worker: int = 0,
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`.
+
+    `worker` is the number of this process among all that serve, whose jobs have each a number of its own.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
-    path = Path(config.state.folder) / "backfill.sqlite"
+        return MemoryQueue(terms, clock, first=worker + 1, step=config.server.workers)
+    path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
     return queue
+
+
+def source_of(
+    config: Config,
+    origins: Origins,
+    cache: Tiers,
+    flights: Flights,
+    clock: Clock,
+    on_change: Callable[[str], None],
+) -> Source:
+    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again."""
+    named = config.backfill.suppliers()
+    secondaries = {name: by_default(group.members[1]) for name, group in config.origin_groups.items()}
+    capped = sum(supplier.bandwidth is not None for supplier in named.values())
+    # What is slow on purpose leaves room for others.
+    share = max(1, config.backfill.concurrency // (capped + 1))
+    every = {**named, **{supplier.name: supplier for supplier in secondaries.values()}}
+    paces = {
+        name: Pace(
+            supplier,
+            clock,
+            at_once=share if supplier.bandwidth is not None else None,
+            sleep=asyncio.sleep,
+            random=random.random,
+            on_change=on_change,
+        )
+        for name, supplier in every.items()
+    }
+    return Source(named, secondaries, paces, origins.single, origins.addresses, cache, flights, clock.now)
 
 
 def worker_of(
@@ -66,11 +104,20 @@ def worker_of(
         queue,
         source,
         writers,
+        config.backfill.rule_values(),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
+    )
+
+
+def maker_of(config: Config, worker: Worker) -> Maker:
+    """What has objects made by `worker` while viewers wait; to be closed."""
+    section = config.backfill
+    return Maker(
+        worker, slots=section.concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
     )
 
 
@@ -86,5 +133,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        connections=2 * config.backfill.concurrency,
     )

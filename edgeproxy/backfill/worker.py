@@ -3,21 +3,38 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Outcome, Skipped, State, ending
+from edgeproxy.backfill.job import (
+    LIVE,
+    Failed,
+    Held,
+    Job,
+    Lease,
+    Lost,
+    Outcome,
+    Skipped,
+    State,
+    Wanted,
+    ending,
+)
 from edgeproxy.backfill.queue import POLL_S, Queue
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
-from edgeproxy.core.backfilling import unfit_head
+from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import backoff_s
+from edgeproxy.origins.base import Reply
 
-_MISSING = frozenset({404, 410})
-"""The source has it not: nothing to copy, and nothing to try again soon."""
+_LOOK_S = 0.1
+"""How often it is looked whether a queue that keeps nothing has been paused."""
+
+Watch: TypeAlias = Callable[[Reply], Reply]
+"""Sees what the source gave before it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,7 @@ class Worker:
         queue: Queue,
         source: Source,
         writers: Mapping[str, BucketWriter],
+        rules: tuple[Rule, ...],
         schedule: Schedule,
         *,
         concurrency: int,
@@ -60,14 +78,16 @@ class Worker:
         self._queue = queue
         self._source = source
         self._writers = writers
+        self._rules = rules
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
         self._random = random
         self._on_outcome = on_outcome
         self._tasks: list[asyncio.Task[None]] = []
+        self._begun: set[asyncio.Task[Outcome | Held | None]] = set()
         self._extending: asyncio.Task[None] | None = None
-        self._attempts: dict[Lease, asyncio.Task[Outcome]] = {}
+        self._attempts: dict[Lease, asyncio.Task[Outcome | Held]] = {}
         self._lost: set[Lease] = set()
         self._turn = asyncio.Lock()
         self._is_draining = False
@@ -88,6 +108,33 @@ class Worker:
         reason = Reason.DRAINING if is_late else self._queue.offer(job)
         self.counts[f"refused-{reason}" if reason is not None else "queued"] += 1
         return reason
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """The right to begin this very job now, else why not: see `Queue.take`. It has to be begun."""
+        taken = Reason.DRAINING if self._is_draining else await self._queue.take(job)
+        self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
+        return taken
+
+    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | Held | None]":
+        """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
+        task = asyncio.get_running_loop().create_task(self._do(lease, watch))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
+
+    async def is_held(self, job: Job) -> bool:
+        """Whether somebody, here or elsewhere, is at it."""
+        return await self._queue.is_held(job)
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """Let these be done no more, those that are at work here at once; gives how many.
+
+        Raises `QueueError`.
+        """
+        done = await self._queue.cancel(wanted)
+        await self._keep_leases()
+        self._settled.set()
+        return done
 
     def refused(self, reason: Reason) -> None:
         """A job that was taken in turned out not to be wanted."""
@@ -119,14 +166,15 @@ class Worker:
         if not self._queue.is_durable:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self.idle()
+                    await self._all_done()
         self._is_stopping = True
         self._queue.wake()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(0.0, ending - self._clock.elapsed()))
+        at_work = {*self._tasks, *self._begun}
+        if at_work:
+            await asyncio.wait(at_work, timeout=max(0.0, ending - self._clock.elapsed()))
         for attempt in self._attempts.values():
             attempt.cancel()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*at_work)
         self._tasks = []
         if self._extending is not None:
             self._extending.cancel()
@@ -136,16 +184,27 @@ class Worker:
         live = await self.live()
         return Left(unwritten, live) if self._queue.is_durable else Left(live, 0)
 
+    async def _all_done(self) -> None:
+        """Return when nothing more will happen: what waits in a paused queue will not."""
+        idle = asyncio.ensure_future(self.idle())
+        try:
+            while not idle.done() and (self._attempts or not await self._queue.is_paused()):
+                await asyncio.wait([idle], timeout=_LOOK_S)
+        finally:
+            idle.cancel()
+
     async def _work(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._do(lease)
+            await self._do(lease, _unseen)
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
         async with self._turn:
             while not self._is_stopping:
                 lease = await self._queue.lease()
-                if lease is not None and self._is_stopping:
+                if isinstance(lease, Lost):
+                    self._bury(lease.job)
+                elif lease is not None and self._is_stopping:
                     await self._queue.release(lease)
                 elif lease is not None:
                     return lease
@@ -153,18 +212,32 @@ class Worker:
                     await self._queue.arrival()
         return None
 
-    async def _do(self, lease: Lease) -> None:
+    def _bury(self, job: Job) -> None:
+        """Nobody is left who could tell of this job."""
+        self.counts[f"{State.DEAD}-{Reason.WORKER_LOST}"] += 1
+        message = f"none of {job.attempt} workers lived to its end"
+        self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
+        self._settled.set()
+
+    async def _do(self, lease: Lease, watch: Watch) -> Outcome | Held | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
-            if not attempt.cancelled():
-                await self._settle(lease, attempt.result(), self._clock.elapsed() - started)
-            elif lease in self._lost:
+            result = None if attempt.cancelled() else attempt.result()
+            if isinstance(result, Held):
+                await self._queue.release(lease, result.in_s, result.reason)
+                self.counts[f"held-{result.reason}"] += 1
+                return result
+            if result is not None:
+                await self._settle(lease, result, self._clock.elapsed() - started)
+                return result
+            if lease in self._lost:
                 self.counts["lost"] += 1
             else:
                 await self._queue.release(lease)
+            return None
         finally:
             attempt.cancel()
             self._lost.discard(lease)
@@ -175,34 +248,45 @@ class Worker:
         """Keep the leases; leave the jobs alone that others have taken over."""
         while True:
             await asyncio.sleep(self._schedule.extend_every_s)
-            if self._attempts:
-                for lease in await self._queue.extend(self._attempts):
-                    if lease in self._attempts:
-                        self._lost.add(lease)
-                        self._attempts[lease].cancel()
+            await self._keep_leases()
 
-    async def _attempt(self, job: Job) -> Outcome:
+    async def _keep_leases(self) -> None:
+        if self._attempts:
+            for lease in await self._queue.extend(self._attempts):
+                if lease in self._attempts:
+                    self._lost.add(lease)
+                    self._attempts[lease].cancel()
+
+    async def _attempt(self, job: Job, watch: Watch) -> Outcome | Held:
         writer = self._writers[job.group]
         try:
+            rule = rule_for(job.path, self._rules)
+            if rule is None or not rule.enabled:
+                return Skipped(Reason.NO_RULE if rule is None else Reason.NO_BACKFILL)
+            held = await self._source.held(job, rule)
+            if held is not None:
+                return held
             if await writer.exists(job.key):
                 return Skipped(Reason.EXISTS)
-            reply = await self._source.open(job)
+            reply = await self._source.open(job, rule)
+            if not isinstance(reply, Reply):
+                return reply
+            reply = watch(reply)
             try:
-                if reply.head.status in _MISSING:
-                    return Skipped(Reason.SOURCE_STATUS)
-                if reply.head.status != 200:
-                    is_final = reply.head.status < 500 and reply.head.status != 429
-                    return Failed(Reason.SOURCE_STATUS, f"the source answered {reply.head.status}", is_final)
                 if not reply.is_delimited:
                     return Skipped(Reason.LENGTH_UNKNOWN)
-                reason = unfit_head(reply.head)
+                max_bytes = min(job.max_bytes, rule.max_object_bytes)
+                reason = unfit_head(reply.head) or unfit_object(
+                    replace(rule, max_object_bytes=max_bytes), reply.head
+                )
                 if reason is not None:
                     return Skipped(reason)
-                if reply.head.length is not None and reply.head.length > job.max_bytes:
-                    return Skipped(Reason.TOO_LARGE)
-                return await writer.write(job.key, reply.head, reply.body, job.max_bytes)
+                body = _not_below(rule.min_object_bytes, reply.body)
+                return await writer.write(job.key, reply.head, body, max_bytes)
             finally:
                 reply.close()
+        except _TooSmallError:
+            return Skipped(Reason.TOO_SMALL)
         except WriteError as error:
             return Failed(error.reason, error.message, error.is_final)
         except EdgeError as error:
@@ -214,6 +298,8 @@ class Worker:
         job, schedule = lease.job, self._schedule
         how = ending(outcome, is_last=job.attempt >= schedule.attempts)
         delay_s = backoff_s(job.attempt, schedule.base_s, schedule.cap_s, self._random)
+        if isinstance(outcome, Failed):
+            delay_s = max(delay_s, outcome.after_s)
         if not await self._queue.settle(lease, how, took_s, delay_s):
             self.counts["lost"] += 1
             return
@@ -234,3 +320,20 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
+
+
+def _unseen(reply: Reply) -> Reply:
+    return reply
+
+
+class _TooSmallError(Exception):
+    """A body of unknown length has ended too soon."""
+
+
+async def _not_below(size: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes.  Raises `_TooSmallError` if there were fewer than `size`."""
+    async for chunk in body:
+        size -= len(chunk)
+        yield chunk
+    if size > 0:
+        raise _TooSmallError

@@ -224,7 +224,9 @@ class Fetcher:
         status = reply.head.status
         # A 304 that nobody asked for refreshes nothing.
         found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
-        verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
+        verdict = on_reply(
+            sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now(), reply.keep_s
+        )
         match verdict:
             case Refresh() | Excuse():
                 assert entry is not None

@@ -38,6 +38,11 @@ class Reply:
     """Whether the message says where the body ends; otherwise a cut cannot be told from its end."""
     trail: tuple[Attempt, ...] = ()
     """Every origin that was asked, in order; the last one gave this answer."""
+    filling: str = ""
+    """What became of having the object made that the bucket lacked: "stored" or a `Reason`. Empty: that was
+    not tried. Where it was this is the answer, and no other origin's."""
+    keep_s: float | None = None
+    """Seconds for which it may be kept at most, whatever else is said; 0 = not at all."""
 
 
 class Origin(Protocol):

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
@@ -207,14 +206,18 @@ class Supervisor:
         return int(max(await self._all("invalidate", paths)))
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """The jobs of all workers, who share them or, in memory, have each their own with its own numbers."""
+        """The jobs of all workers, who share them or, in memory, have each their own."""
         answers = await self._of_jobs("jobs", wanted)
-        found = [job for _, jobs in answers for job in jobs]
+        found = sorted((job for _, jobs in answers for job in jobs), key=_moment, reverse=True)
         return all(is_paused for is_paused, _ in answers), found[: wanted.limit]
 
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many."""
         return sum(await self._of_jobs("retry_jobs", wanted))
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many."""
+        return sum(await self._of_jobs("cancel_jobs", wanted))
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Let no worker begin a job, or all."""
@@ -259,6 +262,11 @@ class Supervisor:
         self.kill()
 
 
+def _moment(job: dict[str, object]) -> tuple[str, int]:
+    """When it was added: each worker counts its own."""
+    return str(job["added_at"]), int(str(job["number"]))
+
+
 def _end_of(process: SpawnProcess) -> str:
     code = process.exitcode or 0
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -276,7 +284,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
     async with AsyncExitStack() as stack:
         stack.callback(close, sockets)
         if config.cache.disk is not None:
-            folder = Folder(Path(config.cache.disk.folder))
+            folder = Folder(config.cache.disk.folder)
             stack.callback(folder.release)
             await asyncio.to_thread(folder.take, config.cache.disk.size)
         queue = await queue_of(config, SystemClock(), frozenset(), on_fault=say, on_refused=lambda _: None)

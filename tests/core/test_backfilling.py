@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.backfilling import MAX_KEY_BYTES, Fill, Rule, on_served, rule_for, unfit_head, unfit_key
+from edgeproxy.core.backfilling import (
+    MAX_KEY_BYTES,
+    Fill,
+    Mode,
+    Rule,
+    on_missing,
+    on_served,
+    rule_for,
+    unfit_head,
+    unfit_key,
+)
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import Pattern
@@ -319,3 +329,37 @@ def test_what_is_filled_is_a_key_that_s3_takes(rest: str, prefix: str) -> None:
         assert not verdict.key.endswith(b"/")
     else:
         assert verdict is Reason.BAD_KEY
+
+
+MAKING = Rule(Pattern("/made/*"), frozenset({404}), 100, mode=Mode.GENERATE)
+HEADS = Rule(Pattern("/heads/*"), frozenset({404}), 100, mode=Mode.REDIRECT, methods=frozenset({"HEAD"}))
+OFF = Rule(Pattern("/off/*"), frozenset({404}), 100, enabled=False, mode=Mode.GENERATE)
+MADE = Fill(b"made/a b", MAKING)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "expected"),
+    rows(
+        ("it is made", Request("GET", "/made/a%20b"), 404, MADE, "issue 4, generate"),
+        ("whatever part is asked for", Request("HEAD", "/made/a%20b"), 404, MADE, "issue 4, generate"),
+        ("the bucket knows no query", Request("GET", "/made/a%20b", "v=1"), 404, MADE, "our choice"),
+        ("by queue", SENT, 404, None, "issue 4, queue"),
+        ("by no rule", Request("GET", "/other"), 404, None, "issue 4, queue"),
+        ("not enabled", Request("GET", "/off/a"), 404, Reason.NO_BACKFILL, "the configuration"),
+        ("another method", Request("GET", "/heads/a"), 404, Reason.METHOD_NOT_CACHED, "the configuration"),
+        ("another status", Request("GET", "/made/a"), 403, Reason.PRIMARY_STATUS, "the configuration"),
+        ("no fault", Request("GET", "/made/a"), 200, Reason.PRIMARY_STATUS, "the configuration"),
+        (
+            "in somebody's name",
+            Request("GET", "/made/a", headers=head(authorization="x").headers),
+            404,
+            Reason.AUTHORIZATION,
+            "RFC 9111 §3.5",
+        ),
+        ("no object's name", Request("GET", "/made/"), 404, Reason.BAD_KEY, "S3, object keys"),
+        ("too long", Request("GET", "/made/" + "a" * 1024), 404, Reason.BAD_KEY, "S3, object keys"),
+    ),
+)
+def test_on_missing(request_: Request, status: int, expected: Fill | Reason | None) -> None:
+    rules = (MAKING, HEADS, OFF, SMALL)
+    assert on_missing(request_, status, rules) == expected
