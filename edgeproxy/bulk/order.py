@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from edgeproxy.assembly.origins import buckets_of
 from edgeproxy.bulk.collecting import Files, Input
 from edgeproxy.config.effective import effective
 from edgeproxy.config.origins import S3Origin
@@ -41,7 +42,7 @@ class Order:
         """Raises `OrderError`."""
         prefixes = prefixes_of(config)
         if not prefixes:
-            raise OrderError("origin_groups: none has a bucket for its primary, want one that can be filled")
+            raise OrderError("origins: no bucket is anybody's target or primary, want one that can be filled")
         groups = ", ".join(sorted(prefixes))
         if self.group is not None and self.group not in prefixes:
             raise OrderError(f'--group: got "{self.group}", want one of {groups}')
@@ -52,7 +53,10 @@ class Order:
         if isinstance(self.named, str):
             if self.group is None and len(prefixes) > 1:
                 raise OrderError(f"--prefix: there are several groups, want --group with one of {groups}")
-            name = config.origin_groups[self.group or groups].members[1]
+            group = config.origin_groups.get(self.group or groups)
+            if group is None:
+                raise OrderError(f"--prefix: {groups} has no secondary to list, want --list or --from-log")
+            name = group.members[1]
             if not isinstance(config.origins[name], S3Origin):
                 raise OrderError(
                     f"--prefix: {name} is plain HTTP and cannot be listed, want --list or --from-log"
@@ -61,7 +65,9 @@ class Order:
     def digest(self, config: Config, inputs: Sequence[Input]) -> str:
         """The same for the same objects under the same rules: whoever asks again goes on with it."""
         told = yaml.safe_load(effective(config))
-        meant = [told.get(name) for name in _MEANT] + [told.get("backfill", {}).get("rules")]
+        meant = [told.get(name) for name in _MEANT] + [
+            told["backfill"][name] for name in ("rules", "sources")
+        ]
         files = [one.name for one in inputs]
         statuses = sorted(self.named.statuses) if isinstance(self.named, Files) else self.named
         text = json.dumps([files, statuses, self.group, self.enqueue, meant])
@@ -69,9 +75,19 @@ class Order:
 
 
 def prefixes_of(config: Config) -> dict[str, str]:
-    """The bucket's origin path of each group that has a bucket for its primary."""
+    """The bucket's origin path of each target that has one to be filled.
+
+    A bucket alone has no secondary: it can be filled where rules name sources.
+    """
+    has_sources = any(rule.sources for rule in config.backfill.rules)
     return {
         name: section.origin_path
-        for name, group in config.origin_groups.items()
-        if isinstance(section := config.origins[group.members[0]], S3Origin)
+        for name, section in buckets_of(config).items()
+        if has_sources or name in config.origin_groups
     }
+
+
+def primary_of(config: Config, target: str) -> str:
+    """The name of the bucket of `target`."""
+    group = config.origin_groups.get(target)
+    return target if group is None else group.members[0]

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import queue_of, source_of, worker_of, writers_of
 from edgeproxy.assembly.origins import Origins, origins_of
 from edgeproxy.backfill.job import Ending, Job, Outcome, State
 from edgeproxy.backfill.queue import POLL_S, Queue, Terms
-from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.bulk.collecting import Collector, Files, Input, inputs_of, listed_items
 from edgeproxy.bulk.comparing import THERE, Comparison
 from edgeproxy.bulk.judging import Judge
-from edgeproxy.bulk.order import Order, prefixes_of
-from edgeproxy.bulk.pace import Pace, PacedSource
+from edgeproxy.bulk.order import Order, prefixes_of, primary_of
 from edgeproxy.bulk.roll import OPEN, Roll, RollError, Sum
 from edgeproxy.bulk.summary import Progress, Summary
 from edgeproxy.bulk.window import SIZE, Window
@@ -191,7 +189,7 @@ class _Run:
         total, seen = self._open(await self._do(self._roll.sums)), 0
         async with self._watched("comparing", lambda: (seen, total, 0, 0)):
             for group in self._groups:
-                bucket = self._origins.single[self._config.origin_groups[group].members[0]]
+                bucket = self._origins.single[primary_of(self._config, group)]
                 assert isinstance(bucket, S3Origin), "it has a prefix"
 
                 async def lists(after: bytes, bucket: S3Origin = bucket) -> Page:
@@ -277,11 +275,14 @@ class _Run:
             clock,
             self._thread,
         )
-        source = PacedSource(
-            Source(self._origins.secondaries, Tiers(MemoryCache(0, 0), None), Flights(), clock.now),
-            fetches=Pace(order.fetches_per_s) if order.fetches_per_s else None,
-            octets=Pace(order.bytes_per_s) if order.bytes_per_s else None,
-            elapsed=clock.elapsed,
+        source = source_of(
+            config,
+            self._origins,
+            Tiers(MemoryCache(0, 0), None),
+            Flights(),
+            clock,
+            self._audience.say,
+            (order.fetches_per_s, order.bytes_per_s),
         )
 
         def heard(job: Job, outcome: Outcome) -> None:

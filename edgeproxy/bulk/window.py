@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
-from edgeproxy.backfill.job import LIVE, Ending, Lease, State
+from edgeproxy.backfill.job import LIVE, Ending, Job, Lease, Lost, State
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.bulk.judging import Judge
 from edgeproxy.bulk.roll import Roll, RollError, Row
 from edgeproxy.clock import Clock
+from edgeproxy.core.reason import Reason
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -44,11 +45,14 @@ class Window(MemoryQueue):
         self.stored_bytes = 0
         self.broken: asyncio.Future[RollError] = asyncio.get_running_loop().create_future()
 
-    async def lease(self) -> Lease | None:
+    async def lease(self) -> Lease | Lost | None:
         """See `Queue`."""
         if not self._is_read and len(self._rows) <= SIZE - _BATCH:
             await self._read()
-        return await super().lease()
+        lease = await super().lease()
+        if isinstance(lease, Lost):
+            await self._note(lease.job, Ending(State.DEAD, Reason.WORKER_LOST))
+        return lease
 
     async def _read(self) -> None:
         try:
@@ -68,13 +72,16 @@ class Window(MemoryQueue):
         """See `Queue`."""
         done = await super().settle(lease, ending, took_s, retry_in_s)
         if done and ending.state not in LIVE:
-            row = self._rows.pop(lease.job.identity)
-            self._unwritten.append((row.id, ending))
-            self.outcomes[ending.state] += 1
-            self.stored_bytes += ending.size or 0
-            if len(self._unwritten) >= _ENDED_AT_ONCE:
-                await self.write()
+            await self._note(lease.job, ending)
         return done
+
+    async def _note(self, job: Job, ending: Ending) -> None:
+        row = self._rows.pop(job.identity)
+        self._unwritten.append((row.id, ending))
+        self.outcomes[ending.state] += 1
+        self.stored_bytes += ending.size or 0
+        if len(self._unwritten) >= _ENDED_AT_ONCE:
+            await self.write()
 
     async def write(self) -> None:
         """Put into the roll what has ended."""

@@ -201,8 +201,8 @@ async def test_what_is_left_is_told_and_tried_again(migration: Builds) -> None:
     rows = [json.loads(line) for line in report.read_text().splitlines()]
     assert {row["path"]: (row["state"], row["message"], row["left"]) for row in rows} == {
         "/gone": ("skipped", "", False),
-        "/broken": ("dead", "the source answered 500", True),
-        "/forbidden": ("failed", "the source answered 403", True),
+        "/broken": ("dead", "site answered 500", True),
+        "/forbidden": ("failed", "site answered 403", True),
         "/private/a": ("refused", "", False),
     }
     assert await m.keys() == {"well"}
