@@ -122,17 +122,17 @@ def drain(path: Path, **given: Any) -> None:
         fail(printable(str(error)))
     except (RollError, QueueError, OriginError) as error:
         fail(str(error), status=1)
-    click.echo(json.dumps(summary.fields(), indent=2) if given["as_json"] else told_of(summary))
+    click.echo(json.dumps(summary.fields(), indent=2) if given["as_json"] else told_of(summary, order.report))
     sys.exit(1 if summary.left and not summary.is_dry else 0)
 
 
-def told_of(summary: Summary) -> str:
-    """The summary for people."""
+def told_of(summary: Summary, report: Path | None = None) -> str:
+    """The summary for people; `report` is the file that says more."""
     rows = [_row(one.state, one.reason, one.objects, one.bytes, one.sized, summary) for one in summary.sums]
     width = max((len(words) for words, *_ in rows), default=0)
     lines = [f"{summary.objects:,} objects named"]
     if summary.bad_lines:
-        lines[0] += f", {summary.bad_lines:,} lines name none"
+        lines[0] += f"; lines that name none: {summary.bad_lines:,}"
     lines += [f"  {words:<{width}}  {number:>11,}  {told}".rstrip() for words, number, told in rows]
     if summary.is_dry:
         return "\n".join(lines)
@@ -142,7 +142,8 @@ def told_of(summary: Summary) -> str:
     if summary.stopped:
         lines.append(f"stopped, {summary.left:,} left: the same command goes on from here")
     elif summary.left:
-        lines.append(f"left: {summary.left:,}; --report FILE tells which, the same command tries them again")
+        where = f"{report} tells which" if report is not None else "--report FILE tells which"
+        lines.append(f"left: {summary.left:,}; {where}, the same command tries them again")
     else:
         lines.append("nothing is left")
     return "\n".join(lines)

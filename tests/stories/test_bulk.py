@@ -190,7 +190,7 @@ async def test_what_is_left_is_told_and_tried_again(migration: Builds) -> None:
     assert m.said == [f"{files.names[0]}:7: got '/a b%zz': the path is not a valid URI path"]
     lines = told_of(summary).splitlines()
     assert lines[:6] == [
-        "5 objects named, 1 lines name none",
+        "5 objects named; lines that name none: 1",
         "  dead: source-status               1",
         "  failed: source-status             1",
         "  skipped: no-backfill              1",
