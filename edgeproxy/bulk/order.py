@@ -48,7 +48,7 @@ class Order:
             raise OrderError(f'--group: got "{self.group}", want one of {groups}')
         if not config.backfill.rules:
             raise OrderError("backfill.rules: there are none, want one that covers what is to be copied")
-        if self.enqueue and (config.backfill.queue == "memory" or config.state.folder is None):
+        if self.enqueue and config.backfill.queue == "memory":
             raise OrderError("--enqueue: the queue is in the memory of each process, want a state.folder")
         if isinstance(self.named, str):
             if self.group is None and len(prefixes) > 1:

@@ -335,8 +335,10 @@ class _Run:
         """Tell how far `phase` is until the context ends; what has ended in `window` goes onto the roll."""
         started, (begun_at, *_) = self._clock.elapsed(), count()
 
-        def tell() -> None:
+        def tell(*, is_over: bool = False) -> None:
             done, total, stored_bytes, failed = count()
+            if is_over and total is None:
+                total = done
             elapsed_s = self._clock.elapsed() - started
             self._audience.watch(Progress(phase, done, total, stored_bytes, failed, elapsed_s, begun_at))
 
@@ -353,7 +355,7 @@ class _Run:
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
-            tell()
+            tell(is_over=True)
 
     async def _do(self, act: Callable[[*Ts], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)

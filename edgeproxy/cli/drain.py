@@ -22,7 +22,7 @@ class _Bytes(click.ParamType[int]):
 
     def convert(self, value: Any, param: Any, context: Any) -> int:
         try:
-            return Size(1).read(value)
+            return Size().read(value) or self.fail(f'got "{value}", want more', param, context)
         except ValueError as error:
             self.fail(f'got "{value}", want {error}', param, context)
 

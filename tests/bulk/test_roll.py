@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edgeproxy.backfill.job import Ending, State
 from edgeproxy.bulk.collecting import Collector, Files, inputs_of
 from edgeproxy.bulk.judging import Item, Judge
 from edgeproxy.bulk.roll import Roll, Sum
+from edgeproxy.cli.main import main
 from edgeproxy.config import parse
 from edgeproxy.core.reason import Reason
 
-CONFIG = parse(
-    """
+TEXT = """
 origins:
   bucket: {type: s3, bucket: assets, endpoint: 'http://127.0.0.1:1', credentials: anonymous}
   site: {type: http, url: 'http://127.0.0.1:1'}
@@ -23,9 +24,8 @@ cache_policies: {keyed: {min_ttl: 0, query: all}}
 behaviors: [{path_pattern: /keyed/*, target_origin: media, cache_policy: keyed}]
 default_behavior: {target_origin: media}
 backfill: {rules: [{}]}
-""",
-    {},
-)
+"""
+CONFIG = parse(TEXT, {})
 DONE = Ending(State.STORED, size=7)
 
 
@@ -87,6 +87,7 @@ def test_a_run_that_ended_early_is_gone_on_with_and_one_that_did_not_tries_again
         ("skipped", Reason.EXISTS, False),
         ("skipped", Reason.SOURCE_STATUS, False),
         ("skipped", Reason.TOO_LARGE, True),
+        ("skipped", Reason.TYPE_NOT_COPIED, False),
         ("refused", Reason.NO_RULE, False),
         ("refused", Reason.QUERY_IN_KEY, True),
         ("failed", Reason.SOURCE_STATUS, True),
@@ -135,3 +136,28 @@ def test_two_hundred_thousand_lines_take_little_memory(roll: Roll, tmp_path: Pat
     collector = collected(roll, str(path), are_logs=True)
     assert (collector.lines, collector.bad, states(roll)) == (200_000, 0, {"open": 10_000})
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "drain: want --list, --from-log or --prefix, and only one of them"),
+        (("--list", "a", "--prefix", ""), "drain: want --list, --from-log or --prefix, and only one of them"),
+        (
+            ("--prefix", "img/"),
+            "--prefix: site is plain HTTP and cannot be listed, want --list or --from-log",
+        ),
+        (("--list", "a", "--group", "site"), '--group: got "site", want one of media'),
+        (("--list", "a", "--enqueue"), "--enqueue: the queue is in the memory of each process, want a"),
+        (("--list", "a\x1b"), "a\\x1b: no such file or directory"),
+        (("--list", "a", "--bandwidth", "0"), 'got "0", want more'),
+        (("--list", "a", "--bandwidth", "5"), 'got "5", want a size with its unit such as'),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(TEXT)
+    answer = CliRunner().invoke(main, ["backfill", "drain", "-c", str(path), *words])
+    assert (answer.exit_code, message in answer.output) == (2, True), answer.output
