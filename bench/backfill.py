@@ -29,7 +29,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.session import get_session as get_plain_session
 
-from edgeproxy.assembly.filling import queue_of, source_of, worker_of, writers_of
+from edgeproxy.assembly.filling import queue_of, source_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.job import Job
 from edgeproxy.clock import SystemClock
@@ -182,7 +182,9 @@ def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
             )
             stack.push_async_callback(waiting.close)
             source = source_of(config, origins, Tiers(MemoryCache(0, 0), None), Flights(), clock, print)
-            worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None)
+            tombstones = await tombstones_of(config, clock)
+            stack.push_async_callback(tombstones.close)
+            worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None, tombstones)
             stack.push_async_callback(worker.drain, 0)
             started = time.perf_counter()
             for number in range(jobs):

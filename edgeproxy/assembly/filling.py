@@ -14,16 +14,34 @@ from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
+
+
+async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
+    """What is not to be filled again, to be closed.  Raises `QueueError`."""
+    folder = config.state.folder
+    tombstones = Tombstones(folder / "tombstones.sqlite" if folder is not None else None, clock)
+    await tombstones.open()
+    return tombstones
+
+
+def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
+    """For each target of `buckets`, all the targets that have the same bucket."""
+    return {
+        target: tuple(name for name, other in buckets.items() if other is section)
+        for target, section in buckets.items()
+    }
 
 
 async def writers_of(
@@ -98,7 +116,25 @@ def source_of(
         )
         for name, supplier in every.items()
     }
-    return Source(named, secondaries, paces, origins.single, origins.addresses, cache, flights, clock.now)
+    return Source(
+        named,
+        secondaries,
+        paces,
+        origins.single,
+        origins.addresses,
+        _bases(config),
+        cache,
+        flights,
+        clock.now,
+    )
+
+
+def _bases(config: Config) -> dict[str, str]:
+    """What the URLs of each origin begin with."""
+    return {
+        name: f"{origin.url if isinstance(origin, HttpOrigin) else f's3://{origin.bucket}'}{origin.origin_path}"
+        for name, origin in config.origins.items()
+    }
 
 
 def worker_of(
@@ -108,6 +144,7 @@ def worker_of(
     writers: Mapping[str, BucketWriter],
     clock: Clock,
     on_outcome: Callable[[Job, Outcome], None],
+    tombstones: Tombstones,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
@@ -121,6 +158,7 @@ def worker_of(
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
+        tombstones=tombstones,
     )
 
 
@@ -133,7 +171,7 @@ def maker_of(config: Config, worker: Worker) -> Maker:
 
 
 def _writer(section: S3Section, config: Config) -> BucketWriter:
-    given = section.credentials
+    given, folder = section.credentials, config.state.folder
     return BucketWriter(
         section.bucket,
         region=section.region,
@@ -144,5 +182,8 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=2 * config.backfill.concurrency,
+        parts_at_once=config.backfill.parts_at_once,
+        timeout_s=config.backfill.write_timeout,
+        connections=2 * config.backfill.concurrency * config.backfill.parts_at_once,
+        uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

@@ -57,7 +57,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
     redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
         wire = await _wire(name, section, stack)
-        single[name] = _origin(name, section, wire, clock)
+        single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
         if name in redirecting and isinstance(section, HttpOrigin):
             addresses[name] = await _address(name, section, wire, stack)
     return Origins(
@@ -101,7 +101,9 @@ def buckets_of(config: Config) -> dict[str, S3Section]:
     }
 
 
-def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
+def _origin(
+    name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock, *, shows_notes: bool
+) -> Origin:
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
@@ -109,7 +111,16 @@ def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
     keys = _keys(name, section)
-    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+    return S3Origin(
+        name,
+        bucket,
+        wire,
+        keys,
+        clock.now,
+        path=section.origin_path,
+        custom_headers=custom,
+        shows_notes=shows_notes,
+    )
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

@@ -27,6 +27,8 @@ class Job:
     """The query to ask the source with, less "?"."""
     headers: tuple[tuple[str, str], ...] = ()
     """Fields of the viewer's that the source is to get."""
+    refresh: bool = False
+    """Whether an object of ours that is there is to be replaced, if the source has another by now."""
     attempt: int = 0
     """Which attempt this is; 0 = there was none yet."""
 

@@ -13,6 +13,7 @@ from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Hop, Said, Supplier, asked_again_in, hop, request_of, said_by
 from edgeproxy.core.storing import Stored
+from edgeproxy.core.validation import CONDITIONAL
 from edgeproxy.origins.base import Origin, Reply, whole_body
 from edgeproxy.store.blob import Blob
 from edgeproxy.store.flight import Flights, Shared
@@ -34,11 +35,16 @@ class Address:
     at: Callable[[str, bool], Origin]
 
 
+Conditions: TypeAlias = tuple[tuple[str, str], ...]
+"""Fields that ask for an object only if it is another than we have."""
+
+
 class Source:
     """Law 6 of the house: one fetch serves the client, the cache and the backfill.
 
     `suppliers` are those that rules name, `secondaries` those of groups, for rules that name none. Each has
-    a `Pace`, by its name; each origin is in `origins`, and if it is a web server in `addresses`.
+    a `Pace`, by its name; each origin is in `origins`, and if it is a web server in `addresses`;
+    `bases` has what its URLs begin with.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Source:
         paces: Mapping[str, Pace],
         origins: Mapping[str, Origin],
         addresses: Mapping[str, Address],
+        bases: Mapping[str, str],
         cache: Tiers,
         flights: Flights,
         now: Callable[[], float],
@@ -57,6 +64,7 @@ class Source:
         self._paces = paces
         self._origins = origins
         self._addresses = addresses
+        self._bases = bases
         self._cache = cache
         self._flights = flights
         self._now = now
@@ -88,10 +96,10 @@ class Source:
                 return held
         return min(said, key=lambda held: held.in_s, default=None)
 
-    async def open(self, job: Job, rule: Rule) -> Reply | Unavailable:
+    async def open(self, job: Job, rule: Rule, conditions: Conditions = ()) -> Reply | Unavailable:
         """The object of `job`, to be closed by the caller: a 200, else why there is none.
 
-        One source after the other is asked, until one has it.
+        One source after the other is asked, until one has it; on `conditions`, the answer may be a 304.
         """
         said: list[Unavailable] = []
         for supplier in self.suppliers(job.group, rule):
@@ -99,18 +107,20 @@ class Source:
             if isinstance(request, Reason):
                 said.append(Skipped(request))
                 continue
-            key = job.cache_key
+            url = self._bases[supplier.origin] + request.target
+            key = None if job.refresh else job.cache_key
             if key is not None and self._is_what_viewers_get(job, supplier, request):
                 at_hand = await self._flying(key) or await self._stored(key)
                 if at_hand is not None:
-                    return at_hand
+                    return replace(at_hand, url=url)
+            request = replace(request, headers=request.headers.having(*conditions))
             pace = self._paces[supplier.name]
             held = pace.held(job.identity)
             if held is not None and held.reason is not Reason.SOURCE_DOWN:
                 return held
             answer = held or await self._asked(supplier, request, pace.begin(job.identity))
             if isinstance(answer, Reply):
-                return answer
+                return replace(answer, url=url)
             said.append(answer)
         return _of_all(said)
 
@@ -166,7 +176,9 @@ class Source:
             again_in_s = asked_again_in(status, headers, self._now())
             asking.answered(status, again_in_s)
             said = said_by(status)
-            if said is Said.HERE:
+            if said is Said.HERE or (
+                status == 304 and not CONDITIONAL.isdisjoint(name.lower() for name, _ in request.headers)
+            ):
                 answer, reply = _paced(reply, asking), None
                 return answer
             if said is Said.MISSING:

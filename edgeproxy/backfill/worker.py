@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from edgeproxy import __version__
 from edgeproxy.backfill.job import (
     LIVE,
     Failed,
@@ -20,12 +21,14 @@ from edgeproxy.backfill.job import (
     Wanted,
     ending,
 )
-from edgeproxy.backfill.queue import POLL_S, Queue
+from edgeproxy.backfill.queue import POLL_S, Queue, QueueError
 from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.writer import BucketWriter, Manner, Present
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import backoff_s
 from edgeproxy.origins.base import Reply
@@ -74,7 +77,9 @@ class Worker:
         clock: Clock,
         random: Callable[[], float],
         on_outcome: Callable[[Job, Outcome], None],
+        tombstones: Tombstones,
     ) -> None:
+        self._tombstones = tombstones
         self._queue = queue
         self._source = source
         self._writers = writers
@@ -263,16 +268,23 @@ class Worker:
             rule = rule_for(job.path, self._rules)
             if rule is None or not rule.enabled:
                 return Skipped(Reason.NO_RULE if rule is None else Reason.NO_BACKFILL)
-            held = await self._source.held(job, rule)
-            if held is not None:
-                return held
-            if await writer.exists(job.key):
-                return Skipped(Reason.EXISTS)
-            reply = await self._source.open(job, rule)
+            wait = await self._source.held(job, rule)
+            if wait is not None:
+                return wait
+            if await self._tombstones.holds(job.identity):
+                return Skipped(Reason.TOMBSTONE)
+            present = await writer.look(job.key)
+            reason = _unfit(job, present)
+            if reason is not None:
+                return Skipped(reason)
+            asked = conditions(present.notes) if present is not None else ()
+            reply = await self._source.open(job, rule, asked)
             if not isinstance(reply, Reply):
                 return reply
             reply = watch(reply)
             try:
+                if present is not None and is_unchanged(present.notes, reply.head):
+                    return Skipped(Reason.UNCHANGED)
                 if not reply.is_delimited:
                     return Skipped(Reason.LENGTH_UNKNOWN)
                 max_bytes = min(job.max_bytes, rule.max_object_bytes)
@@ -282,7 +294,9 @@ class Worker:
                 if reason is not None:
                     return Skipped(reason)
                 body = _not_below(rule.min_object_bytes, reply.body)
-                return await writer.write(job.key, reply.head, body, max_bytes)
+                return await writer.write(
+                    job.key, reply.head, body, self._manner(job, reply, present, max_bytes)
+                )
             finally:
                 reply.close()
         except _TooSmallError:
@@ -291,8 +305,25 @@ class Worker:
             return Failed(error.reason, error.message, error.is_final)
         except EdgeError as error:
             return Failed(error.reason, error.message)
+        except QueueError as error:
+            return Failed(Reason.INTERNAL, str(error))
         except Exception as error:  # a worker that dies would stop all that follow
             return Failed(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _manner(self, job: Job, reply: Reply, present: Present | None, max_bytes: int) -> Manner:
+        """How the object of `job` is to be written, in place of the one that is `present`."""
+
+        async def veto() -> Reason | None:
+            return Reason.TOMBSTONE if await self._tombstones.holds(job.identity) else None
+
+        return Manner(
+            max_bytes,
+            notes(reply.head, reply.url, f"edgeproxy/{__version__}"),
+            over=present.etag if present is not None else None,
+            # What only looks like a digest must not keep an object out for ever: it counts but once.
+            doubts=job.attempt > 1,
+            veto=veto,
+        )
 
     async def _settle(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         job, schedule = lease.job, self._schedule
@@ -324,6 +355,15 @@ class Worker:
 
 def _unseen(reply: Reply) -> Reply:
     return reply
+
+
+def _unfit(job: Job, present: Present | None) -> Reason | None:
+    """Why nothing is to be done about `job`, where the bucket has `present`."""
+    if not job.refresh:
+        return Reason.EXISTS if present is not None else None
+    if present is None:
+        return Reason.NOT_THERE
+    return None if is_marked(present.notes) else Reason.NOT_OURS
 
 
 class _TooSmallError(Exception):

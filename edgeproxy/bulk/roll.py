@@ -45,7 +45,7 @@ OPEN = "open"
 _DONE = f"(state = '{State.STORED}' OR (state = '{State.SKIPPED}' AND reason = '{Reason.EXISTS}'))"
 _ENDED_ELSEWHERE = f"state = '{State.QUEUED}'"
 NOT_WANTED = frozenset({Reason.SOURCE_STATUS, Reason.NO_RULE, Reason.NO_BACKFILL, Reason.PRIMARY_NOT_S3})
-NOT_WANTED |= {Reason.TYPE_NOT_COPIED, Reason.TOO_SMALL}
+NOT_WANTED |= {Reason.TYPE_NOT_COPIED, Reason.TOO_SMALL, Reason.TOMBSTONE}
 """Why an object is not in the bucket although nothing is left to be done: its source has it not, or nobody
 wants it there. What is too large was wanted, and viewers go on to need its source."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from edgeproxy.assembly.filling import queue_of, source_of, worker_of, writers_of
+from edgeproxy.assembly.filling import queue_of, source_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import Origins, origins_of
 from edgeproxy.backfill.job import Ending, Job, Outcome, State
 from edgeproxy.backfill.queue import POLL_S, Queue, Terms
@@ -54,8 +54,8 @@ class Audience:
 async def drain(config: Config, order: Order, audience: Audience, clock: Clock) -> Summary:
     """Do what `order` says, or go on with it.
 
-    Raises `OrderError`, `InputError`, `RollError`, `QueueError` and, when a source cannot be listed,
-    `OriginError`.
+    Raises `OrderError`, `InputError`, `RollError`, `QueueError`, and
+    `EdgeError` when a bucket cannot be asked.
     """
     order.checked(config)
     async with AsyncExitStack() as stack:
@@ -288,7 +288,9 @@ class _Run:
         def heard(job: Job, outcome: Outcome) -> None:
             """The window knows."""
 
-        worker = worker_of(config, window, source, await self._writers(), clock, heard)
+        tombstones = await tombstones_of(config, clock)
+        self._stack.push_async_callback(tombstones.close)
+        worker = worker_of(config, window, source, await self._writers(), clock, heard, tombstones)
         self._stack.push_async_callback(worker.drain, 0)
 
         def progress() -> tuple[int, int | None, int, int]:
@@ -366,5 +368,5 @@ async def _asked(writer: BucketWriter, keys: list[bytes]) -> list[bool]:
     there: list[bool] = []
     for at in range(0, len(keys), _HEADS_AT_ONCE):
         some = keys[at : at + _HEADS_AT_ONCE]
-        there += await asyncio.gather(*(writer.exists(key) for key in some))
+        there += [found is not None for found in await asyncio.gather(*map(writer.look, some))]
     return there

@@ -167,3 +167,34 @@ def wait(path: Path) -> None:
             time.sleep(_LOOK_EVERY_S)
     click.echo(", ".join(f"{state.value}: {jobs[state]:,}" for state in State if state not in LIVE))
     sys.exit(1 if failed else 0)
+
+
+_GROUP = click.option("--group", help="The origin group; all, where it is not given.")
+
+
+@backfill.command()
+@CONFIG
+@_GROUP
+@click.argument("paths", nargs=-1, required=True)
+def refresh(path: Path, group: str | None, paths: tuple[str, ...]) -> None:
+    """See whether the sources of PATHS have something else by now, and if so replace the objects.
+
+    Objects that somebody else has put into the bucket are left alone.
+    """
+    said = steered(path, "/backfill/refresh", {}, _objects(paths, group))["refresh"]
+    click.echo(", ".join(f"{word}: {number}" for word, number in sorted(said.items())))
+
+
+@backfill.command()
+@CONFIG
+@_GROUP
+@click.option("--for", "lasting", default="1d", show_default=True, help="How long; 0s = fill them again.")
+@click.argument("paths", nargs=-1, required=True)
+def forget(path: Path, group: str | None, lasting: str, paths: tuple[str, ...]) -> None:
+    """Do not fill the objects of PATHS, which were deleted on purpose, for a while."""
+    asked = {**_objects(paths, group), "for": lasting}
+    click.echo(f"tombstones: {steered(path, '/backfill/tombstones', {}, asked)['tombstones']}")
+
+
+def _objects(paths: tuple[str, ...], group: str | None) -> dict[str, Any]:
+    return {"paths": list(paths), **({"group": group} if group is not None else {})}

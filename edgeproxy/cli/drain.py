@@ -88,7 +88,7 @@ def drain(path: Path, **given: Any) -> None:
     from edgeproxy.bulk.run import Audience
     from edgeproxy.bulk.run import drain as draining
     from edgeproxy.clock import SystemClock
-    from edgeproxy.core.errors import OriginError
+    from edgeproxy.core.errors import EdgeError
     from edgeproxy.serve import run, until_signal
 
     lists, logs, prefix = given["lists"], given["logs"], given["prefix"]
@@ -120,7 +120,7 @@ def drain(path: Path, **given: Any) -> None:
         fail(f"{path}: {error}")
     except InputError as error:
         fail(printable(str(error)))
-    except (RollError, QueueError, OriginError) as error:
+    except (RollError, QueueError, EdgeError) as error:
         fail(str(error), status=1)
     click.echo(json.dumps(summary.fields(), indent=2) if given["as_json"] else told_of(summary, order.report))
     sys.exit(1 if summary.left and not summary.is_dry else 0)

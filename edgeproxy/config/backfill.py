@@ -26,6 +26,7 @@ from edgeproxy.core.backfilling import Mode, Rule
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Headers
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.refreshing import ON_EVENT
 from edgeproxy.core.sourcing import NEVER_PASSED, WANTED, Supplier, Template
 
 
@@ -89,23 +90,30 @@ class PassedHeaderName(HeaderName):
 
 
 class Refreshing(Kind[float | None]):
-    """`never`, or how often."""
+    """`never`, `on-event`, or how often."""
 
     def __init__(self) -> None:
-        super().__init__("never or {every: ...} with a duration such as 1d", "`never`, `{every: ...}`")
+        super().__init__(
+            "never, on-event or {every: ...} with a duration such as 1d",
+            "`never`, `on-event`, `{every: ...}`",
+        )
         self._every = Duration(above_zero=True)
 
     def read(self, value: object) -> float | None:
         match value:
             case None | "never":
                 return None
+            case "on-event":
+                return ON_EVENT
             case {"every": every, **others} if not others:
                 return self._every.read(every)
             case _:
                 raise ValueError(self.wanted)
 
     def write(self, value: float | None) -> object:
-        return "never" if value is None else {"every": duration_text(value)}
+        if value is None or value == ON_EVENT:
+            return "never" if value is None else "on-event"
+        return {"every": duration_text(value)}
 
     def schema(self) -> JsonSchema:
         every = {
@@ -114,7 +122,7 @@ class Refreshing(Kind[float | None]):
             "required": ["every"],
             "additionalProperties": False,
         }
-        return {"anyOf": [{"type": "string", "pattern": f"^never${OR_VARIABLE}"}, every]}
+        return {"anyOf": [{"type": "string", "pattern": f"^(never|on-event)${OR_VARIABLE}"}, every]}
 
 
 _PARAMETER = Text(r"[!-%\'-<>-~]+", "the name of a query parameter", "parameter")
@@ -240,7 +248,8 @@ class BackfillRule(Section):
     max_object: Bytes = 5 * 2**40
     """Largest object that is copied."""
     refresh: Annotated[float | None, Refreshing()] = None
-    """How often it is looked whether an object has changed at its source: `never`, or `{every: 1d}`."""
+    """When it is looked whether an object has changed at its source: `never`; `on-event`, when its path is
+    purged, or somebody says so; `{every: 1d}`, also when a viewer gets it, once in that time."""
     enabled: Bool = True
     """`false` leaves these paths out."""
 
@@ -277,8 +286,8 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory. As many again for which viewers wait; these
-    hold two."""
+    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory. As many again for which
+    viewers wait; these hold one more."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -299,6 +308,12 @@ class Backfill(Section):
     """Jobs that have ended and are remembered, for 30 days at most; the oldest go first."""
     part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
+    parts_at_once: Annotated[int, Whole(1, 16)] = 2
+    """Parts of one object that are on their way at once; a job holds one more of them in memory."""
+    write_timeout: SecondsAboveZero = 120.0
+    """How long the bucket may take over one request: an object in one piece, or a part."""
+    tombstone_for: Seconds = 86_400.0
+    """How long an object that was deleted through the gateway is not copied again."""
 
     def suppliers(self) -> dict[str, Supplier]:
         """The sources as the rules take them, by name."""

@@ -12,6 +12,7 @@ from typing import Any
 from edgeproxy.admin.service import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import LIVE, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
@@ -218,6 +219,15 @@ class Supervisor:
     async def cancel_jobs(self, wanted: Wanted) -> int:
         """Let these jobs be done no more; gives how many."""
         return sum(await self._of_jobs("cancel_jobs", wanted))
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects: one worker does it for all."""
+        said: dict[str, int] = await self._slots[0].ask("refresh_objects", asked)
+        return said
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects; gives how many tombstones there are."""
+        return int(max(await self._all("bury_objects", asked)))
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Let no worker begin a job, or all."""

@@ -185,6 +185,9 @@ backfill:
   missing_for: 1m
   history: 10000
   part_size: 8MiB
+  parts_at_once: 2
+  write_timeout: 2m
+  tombstone_for: 1d
 """
 
 

@@ -199,7 +199,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "rule's type": (small("backfill: {rules: [{content_types: [image]}]}"), 'backfill.rules[0].content_types[0]: got "image", want a media type such as image/* or application/pdf'),
     "rule's sizes": (small("backfill: {rules: [{min_object: 2MiB, max_object: 1MiB}]}"), 'backfill.rules[0].min_object: got "2MiB", want at most max_object'),
     "rule's method": (small("backfill: {rules: [{methods: [POST]}]}"), 'backfill.rules[0].methods[0]: got "POST", want one of GET, HEAD'),
-    "refresh": (small("backfill: {rules: [{refresh: 1d}]}"), 'backfill.rules[0].refresh: got "1d", want never or {every: ...} with a duration such as 1d'),
+    "refresh": (small("backfill: {rules: [{refresh: 1d}]}"), 'backfill.rules[0].refresh: got "1d", want never, on-event or {every: ...} with a duration such as 1d'),
     "refresh every": (small("backfill: {rules: [{refresh: {every: 0}}]}"), "backfill.rules[0].refresh: got {every: ...}, want a duration of at least 1ms"),
     "rule's status": (small("backfill: {rules: [{on_status: [500, 404]}]}"), "backfill.rules[0].on_status[0]: got 500, want one of 403, 404"),
 }  # fmt: skip

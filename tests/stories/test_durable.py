@@ -141,6 +141,8 @@ async def test_killed_while_some_are_at_work_and_others_wait(
     async with served(tmp_path, config) as edge:
         await bucket.holds("small", "big", "b", "c")
         await become(edge, {"stored": 4})
+        while await bucket.uploads():
+            await asyncio.sleep(0.02)
     assert sorted(site.begun) == ["/b", "/big", "/big", "/c", "/small", "/small"]
 
 
