@@ -166,7 +166,7 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     """What has objects made by `worker` while viewers wait; to be closed."""
     section = config.backfill
     return Maker(
-        worker, slots=section.concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
+        worker, slots=section.make_concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
     )
 
 
@@ -184,6 +184,7 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         part_bytes=config.backfill.part_size,
         parts_at_once=config.backfill.parts_at_once,
         timeout_s=config.backfill.write_timeout,
-        connections=2 * config.backfill.concurrency * config.backfill.parts_at_once,
+        connections=(config.backfill.concurrency + config.backfill.make_concurrency)
+        * config.backfill.parts_at_once,
         uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

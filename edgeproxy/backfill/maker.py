@@ -107,7 +107,7 @@ class Maker:
             lease = await self._worker.take(job)
             if isinstance(lease, Lease):
                 seen = _Seen(self._copy_bytes)
-                outcome = await asyncio.shield(self._worker.begin(lease, seen.watch))
+                outcome = await asyncio.shield(self._worker.begin(lease, seen))
                 return outcome if isinstance(outcome, Held) else _told(outcome, seen)
         finally:
             self._slots.release()
@@ -163,13 +163,16 @@ class _Seen:
         self._is_whole = False
         self.trail: tuple[Attempt, ...] = ()
 
-    def watch(self, reply: Reply) -> Reply:
-        """`reply`, seen from now on."""
-        self.trail = reply.trail
-        self._head = reply.head
-        return replace(reply, body=self._passing(reply.body))
+    def asked(self, trail: tuple[Attempt, ...]) -> None:
+        """See `Witness`."""
+        self.trail += trail
 
-    async def _passing(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def passing(self, reply: Reply) -> Reply:
+        """See `Witness`."""
+        self._head = reply.head
+        return replace(reply, body=self._copied(reply.body))
+
+    async def _copied(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         fits = True
         async for chunk in body:
             fits = fits and len(self._body) + len(chunk) <= self._max_bytes

@@ -11,6 +11,7 @@ from edgeproxy.core.errors import OriginError
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.selection import Attempt
 from edgeproxy.core.sourcing import Hop, Said, Supplier, asked_again_in, hop, request_of, said_by
 from edgeproxy.core.storing import Stored
 from edgeproxy.core.validation import CONDITIONAL
@@ -96,10 +97,18 @@ class Source:
                 return held
         return min(said, key=lambda held: held.in_s, default=None)
 
-    async def open(self, job: Job, rule: Rule, conditions: Conditions = ()) -> Reply | Unavailable:
+    async def open(
+        self,
+        job: Job,
+        rule: Rule,
+        conditions: Conditions = (),
+        *,
+        on_asked: Callable[[tuple[Attempt, ...]], None] | None = None,
+    ) -> Reply | Unavailable:
         """The object of `job`, to be closed by the caller: a 200, else why there is none.
 
-        One source after the other is asked, until one has it; on `conditions`, the answer may be a 304.
+        One source after the other is asked, until one has it; `on_asked` hears how each did. On
+        `conditions` the answer may be a 304.
         """
         said: list[Unavailable] = []
         for supplier in self.suppliers(job.group, rule):
@@ -118,7 +127,7 @@ class Source:
             held = pace.held(job.identity)
             if held is not None and held.reason is not Reason.SOURCE_DOWN:
                 return held
-            answer = held or await self._asked(supplier, request, pace.begin(job.identity))
+            answer = held or await self._asked(supplier, request, pace.begin(job.identity), on_asked)
             if isinstance(answer, Reply):
                 return replace(answer, url=url)
             said.append(answer)
@@ -167,11 +176,19 @@ class Source:
             return Reply(head, entry.body.part(0, len(entry.body) - 1))
         return Reply(head, whole_body(entry.body))
 
-    async def _asked(self, supplier: Supplier, request: Request, asking: Asking) -> Reply | Unavailable:
+    async def _asked(
+        self,
+        supplier: Supplier,
+        request: Request,
+        asking: Asking,
+        on_asked: Callable[[tuple[Attempt, ...]], None] | None,
+    ) -> Reply | Unavailable:
         """What the supplier gives; `asking` has ended then, or does with the reply."""
         reply: Reply | None = None
         try:
             reply = await self._followed(supplier, request)
+            if on_asked is not None:
+                on_asked(reply.trail)
             status, headers = reply.head.status, reply.head.headers
             again_in_s = asked_again_in(status, headers, self._now())
             asking.answered(status, again_in_s)
@@ -192,6 +209,8 @@ class Source:
             message = f"{supplier.name} answered {status}"
             return Failed(Reason.SOURCE_STATUS, message, is_final, after_s=again_in_s or 0.0)
         except OriginError as error:
+            if on_asked is not None:
+                on_asked(error.trail)
             asking.failed(error)
             return Failed(error.reason, error.message)
         finally:

@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol
 
 from edgeproxy import __version__
 from edgeproxy.backfill.job import (
@@ -30,14 +30,23 @@ from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
 from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import backoff_s
+from edgeproxy.core.selection import Attempt, backoff_s
 from edgeproxy.origins.base import Reply
 
 _LOOK_S = 0.1
 """How often it is looked whether a queue that keeps nothing has been paused."""
 
-Watch: TypeAlias = Callable[[Reply], Reply]
-"""Sees what the source gave before it is written."""
+
+class Witness(Protocol):
+    """Sees an attempt."""
+
+    def asked(self, trail: tuple[Attempt, ...]) -> None:
+        """A source was asked; `trail` says how it did."""
+        ...
+
+    def passing(self, reply: Reply) -> Reply:
+        """What a source gave, before it is written."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,11 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self._writers:
             self._tasks = [loop.create_task(self._work()) for _ in range(self._concurrency)]
-            self._extending = loop.create_task(self._extend())
+            self._keep_extending()
+
+    def _keep_extending(self) -> None:
+        if self._extending is None:
+            self._extending = asyncio.get_running_loop().create_task(self._extend())
 
     def offer(self, job: Job) -> Reason | None:
         """Queue a job without waiting; else say why not."""
@@ -120,9 +133,10 @@ class Worker:
         self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
         return taken
 
-    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | Held | None]":
+    def begin(self, lease: Lease, witness: Witness) -> "asyncio.Task[Outcome | Held | None]":
         """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
-        task = asyncio.get_running_loop().create_task(self._do(lease, watch))
+        self._keep_extending()
+        task = asyncio.get_running_loop().create_task(self._do(lease, witness))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
         return task
@@ -200,7 +214,7 @@ class Worker:
 
     async def _work(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._do(lease, _unseen)
+            await self._do(lease, None)
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
@@ -224,9 +238,9 @@ class Worker:
         self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
         self._settled.set()
 
-    async def _do(self, lease: Lease, watch: Watch) -> Outcome | Held | None:
+    async def _do(self, lease: Lease, witness: Witness | None) -> Outcome | Held | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, witness))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
@@ -262,7 +276,7 @@ class Worker:
                     self._lost.add(lease)
                     self._attempts[lease].cancel()
 
-    async def _attempt(self, job: Job, watch: Watch) -> Outcome | Held:
+    async def _attempt(self, job: Job, witness: Witness | None) -> Outcome | Held:
         writer = self._writers[job.group]
         try:
             rule = rule_for(job.path, self._rules)
@@ -278,10 +292,12 @@ class Worker:
             if reason is not None:
                 return Skipped(reason)
             asked = conditions(present.notes) if present is not None else ()
-            reply = await self._source.open(job, rule, asked)
+            on_asked = witness.asked if witness is not None else None
+            reply = await self._source.open(job, rule, asked, on_asked=on_asked)
             if not isinstance(reply, Reply):
                 return reply
-            reply = watch(reply)
+            if witness is not None:
+                reply = witness.passing(reply)
             try:
                 if present is not None and is_unchanged(present.notes, reply.head):
                     return Skipped(Reason.UNCHANGED)
@@ -351,10 +367,6 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
-
-
-def _unseen(reply: Reply) -> Reply:
-    return reply
 
 
 def _unfit(job: Job, present: Present | None) -> Reason | None:

@@ -22,7 +22,7 @@ from edgeproxy.config.kinds import (
 from edgeproxy.config.origins import HEADER_VALUE, stand_once
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, refused
 from edgeproxy.config.units import Duration, Size, duration_text
-from edgeproxy.core.backfilling import Mode, Rule
+from edgeproxy.core.backfilling import MISSING_STATUSES, Mode, Rule
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Headers
 from edgeproxy.core.paths import Pattern
@@ -235,9 +235,9 @@ class BackfillRule(Section):
     sources: Annotated[tuple[Name, ...], EachOnce] = ()
     """Where objects come from, by their names in `backfill.sources`, in order: the next is asked when one has
     it not, refuses or fails. Empty: the secondary of the group."""
-    on_status: Annotated[frozenset[Annotated[int, OneOf({403, 404})]], Field(min_length=1), EachOnce] = (
-        frozenset({403, 404})
-    )
+    on_status: Annotated[
+        frozenset[Annotated[int, OneOf(MISSING_STATUSES)]], Field(min_length=1), EachOnce
+    ] = frozenset({403, 404})
     """What the bucket has to say of the missing object."""
     methods: Annotated[tuple[Literal["GET", "HEAD"], ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods of viewers that lead to a copy."""
@@ -286,8 +286,7 @@ class Backfill(Section):
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
     concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory. As many again for which
-    viewers wait; these hold one more."""
+    """Jobs at work at once; each holds up to `parts_at_once` + 1 parts in memory."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5
@@ -299,6 +298,9 @@ class Backfill(Section):
     lease: SecondsAboveZero = 30.0
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
+    make_concurrency: Annotated[int, Whole(1, 256)] = 16
+    """Objects that are made at once while viewers wait, beside those jobs; each holds up to two parts in
+    memory. More wait for their turn."""
     make_timeout: SecondsAboveZero = 60.0
     """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
     said, and the object is made all the same."""

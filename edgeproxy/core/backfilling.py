@@ -13,6 +13,8 @@ from edgeproxy.core.selection import Attempt
 MAX_KEY_BYTES = 1024
 """Longest S3 object key.  S3 User Guide, "Object key naming guidelines"."""
 
+MISSING_STATUSES = frozenset({403, 404})
+"""What a bucket says of what it has not; the former to those who may not list it."""
 _FILLING_METHODS = frozenset({"GET", "HEAD"})
 # A whole object, a part of it, or "you have it already": in each case the full origin has it.
 _FILLING_STATUSES = frozenset({200, 206, 304})
@@ -134,15 +136,17 @@ def on_missing(sent: Request, status: int, rules: tuple[Rule, ...], prefix: str 
     None where no rule has that in mind, else why not. What the viewer gets comes from the bucket, which
     knows of paths alone; so a query or a field matters to nobody, unless the rule's source takes it.
     """
+    if status not in MISSING_STATUSES:
+        return None
     rule = rule_for(sent.path, rules)
     if rule is None or rule.mode is Mode.QUEUE:
         return None
+    if status not in rule.on_status:
+        return Reason.PRIMARY_STATUS
     if not rule.enabled:
         return Reason.NO_BACKFILL
     if sent.method not in rule.methods:
         return Reason.METHOD_NOT_CACHED
-    if status not in rule.on_status:
-        return Reason.PRIMARY_STATUS
     if "authorization" in sent.headers:
         return Reason.AUTHORIZATION
     key = object_key(sent.path, prefix)

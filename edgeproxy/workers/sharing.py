@@ -31,6 +31,7 @@ def share(config: Config) -> Config:
             "backfill": config.backfill.model_copy(
                 update={
                     "concurrency": part(config.backfill.concurrency),
+                    "make_concurrency": part(config.backfill.make_concurrency),
                     # A queue in a file is one for all.
                     "queue_size": part(config.backfill.queue_size)
                     if config.backfill.queue == "memory"

@@ -181,6 +181,7 @@ backfill:
   backoff_base: 1s
   backoff_cap: 1m
   lease: 30s
+  make_concurrency: 16
   make_timeout: 1m
   missing_for: 1m
   history: 10000

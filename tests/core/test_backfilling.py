@@ -1,5 +1,7 @@
 """Is the bucket to be filled, and if not, why."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from edgeproxy.core.backfilling import (
     rule_for,
     unfit_head,
     unfit_key,
+    unfit_object,
 )
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
@@ -222,6 +225,121 @@ def test_on_served_by_rules(
     assert on_served(key, request, trail, head(content_length="101"), rules, prefix) == expected
 
 
+NAMED = replace(REST, sources=("images",))
+IMAGES = replace(REST, content_types=("image/*", "application/pdf"), min_object_bytes=5)
+GETS = replace(REST, methods=frozenset({"GET"}))
+BY_QUERY = Request("GET", "/a.jpg", "token=1")
+
+
+@pytest.mark.parametrize(
+    ("rule", "request_", "trail", "response", "expected"),
+    rows(
+        ("a method", GETS, SENT, MISSING, WHOLE, Fill(b"a.jpg", GETS), "our choice"),
+        (
+            "another method",
+            GETS,
+            Request("HEAD", "/a.jpg"),
+            MISSING,
+            WHOLE,
+            Reason.METHOD_NOT_CACHED,
+            "our choice",
+        ),
+        (
+            "a type",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="Image/PNG; q=1"),
+            Fill(b"a.jpg", IMAGES),
+            "RFC 9110 §8.3.1",
+        ),
+        (
+            "another type",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="imagery/png"),
+            Reason.TYPE_NOT_COPIED,
+            "RFC 9110 §8.3.1",
+        ),
+        ("no type", IMAGES, SENT, MISSING, head(), Reason.TYPE_NOT_COPIED, "RFC 9110 §8.3"),
+        (
+            "too small",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="application/pdf", content_length="4"),
+            Reason.TOO_SMALL,
+            "our choice",
+        ),
+        (
+            "a part of what is large enough",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(206, content_type="text/html", content_length="1"),
+            Fill(b"a.jpg", IMAGES),
+            "our choice",
+        ),
+        (
+            "a query outside the key, which the source may not depend on",
+            NAMED,
+            BY_QUERY,
+            MISSING,
+            WHOLE,
+            Fill(b"a.jpg", NAMED),
+            "our choice",
+        ),
+        (
+            "what the secondary lacks, a source may have",
+            NAMED,
+            SENT,
+            (Attempt("bucket", 404), Attempt("site", 404)),
+            head(404, cache_control="no-store"),
+            Fill(b"a.jpg", NAMED),
+            "our choice",
+        ),
+        (
+            "what the bucket has, nobody has to give",
+            NAMED,
+            SENT,
+            (Attempt("bucket", 500), Attempt("site", 200)),
+            WHOLE,
+            Reason.PRIMARY_STATUS,
+            "our choice",
+        ),
+        (
+            "for one user",
+            NAMED,
+            sent(authorization="x"),
+            MISSING,
+            WHOLE,
+            Reason.AUTHORIZATION,
+            "RFC 9111 §3.5",
+        ),
+        ("by cookies", NAMED, sent(cookie="a=1"), MISSING, WHOLE, Reason.VARIES, "the key is the path alone"),
+    ),
+)
+def test_on_served_by_what_a_rule_wants(
+    rule: Rule, request_: Request, trail: tuple[Attempt, ...], response: Head, expected: Fill | Reason
+) -> None:
+    assert on_served(KEY, request_, trail, response, (rule,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [("4", Reason.TOO_SMALL), ("5", None), ("10000", None), ("10001", Reason.TOO_LARGE), (None, None)],
+)
+def test_a_size_is_looked_at_where_it_is_told(length: str | None, expected: Reason | None) -> None:
+    rule = replace(REST, min_object_bytes=5)
+    assert unfit_object(rule, head(**({"content_length": length} if length else {}))) is expected
+
+
+def test_every_type_is_meant_where_none_is_named() -> None:
+    assert unfit_object(REST, head()) is None
+    assert unfit_object(replace(REST, content_types=("*/*",)), head()) is None
+
+
 def test_the_first_rule_that_matches_decides() -> None:
     assert rule_for("/drafts/a", RULES) is DRAFTS
     assert rule_for("//drafts//a", RULES) is DRAFTS
@@ -348,7 +466,7 @@ MADE = Fill(b"made/a b", MAKING)
         ("not enabled", Request("GET", "/off/a"), 404, Reason.NO_BACKFILL, "the configuration"),
         ("another method", Request("GET", "/heads/a"), 404, Reason.METHOD_NOT_CACHED, "the configuration"),
         ("another status", Request("GET", "/made/a"), 403, Reason.PRIMARY_STATUS, "the configuration"),
-        ("no fault", Request("GET", "/made/a"), 200, Reason.PRIMARY_STATUS, "the configuration"),
+        ("no fault", Request("GET", "/made/a"), 200, None, "issue 4, generate"),
         (
             "in somebody's name",
             Request("GET", "/made/a", headers=head(authorization="x").headers),

@@ -115,11 +115,8 @@ async def build(
 ) -> studios.Build:
     """Builds a gateway over `bucket` and `studio`; gives it and the studio's server."""
 
-    async def built(
-        mode: str = "generate", *, policy: str = "min_ttl: 0", backfill: str = "", more: str = ""
-    ) -> tuple[Edge, ScriptedOrigin]:
+    async def built(mode: str = "generate", **how: str) -> tuple[Edge, ScriptedOrigin]:
         s3, maker = await scripted(bucket), await scripted(studio)
-        text = studios.config(mode, s3.url, maker.url, policy=policy, backfill=backfill, more=more)
-        return await edge(text), maker
+        return await edge(studios.config(mode, s3.url, maker.url, **how)), maker
 
     return built

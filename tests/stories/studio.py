@@ -30,13 +30,20 @@ Build = Callable[..., Awaitable[tuple[Edge, ScriptedOrigin]]]
 
 
 def config(
-    mode: str, bucket: str, studio: str, *, policy: str = "min_ttl: 0", backfill: str = "", more: str = ""
+    mode: str,
+    bucket: str,
+    studio: str,
+    *,
+    policy: str = "min_ttl: 0",
+    backfill: str = "",
+    patience: str = "20s",
+    more: str = "",
 ) -> str:
     return f"""
 origins:
   bucket:
     {{type: s3, bucket: media, endpoint: "{bucket}", credentials: {{access_key_id: a, secret_access_key: s}}}}
-  studio: {{type: http, url: "{studio}", connection_attempts: 1, read_timeout: 500ms}}
+  studio: {{type: http, url: "{studio}", connection_attempts: 1, read_timeout: {patience}}}
 origin_groups: {{media: {{members: [bucket, studio], failover_on: [403, 404, 503]}}}}
 cache_policies: {{plain: {{{policy}}}}}
 default_behavior: {{target_origin: media, cache_policy: plain, allowed_methods: [GET, HEAD, OPTIONS]}}

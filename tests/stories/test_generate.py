@@ -108,11 +108,11 @@ async def silent(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("told", "trail", "word"),
     [
-        (error, "bucket=404", "source-status"),
-        (missing, "bucket=404", "source-status"),
+        (error, "bucket=404 studio=500", "source-status"),
+        (missing, "bucket=404 studio=404", "source-status"),
         (cut, "bucket=404 studio=200", "origin-cut"),
         (mistaken, "bucket=404 studio=200", "digest-mismatch"),
-        (silent, "bucket=404", "origin-timeout"),
+        (silent, "bucket=404 studio=origin-timeout", "origin-timeout"),
     ],
     ids=["500", "404", "cut", "digest", "silent"],
 )
@@ -120,7 +120,7 @@ async def test_what_cannot_be_made_is_what_the_bucket_said_of_it(
     build: Build, bucket: Bucket, studio: Studio, told: Script, trail: str, word: str
 ) -> None:
     studio.told = told
-    edge, maker = await build()
+    edge, maker = await build(patience="300ms" if told is silent else "20s")
     answer, body = await edge.get("/a.png")
     assert (answer.status, body) == (404, b"<Error><Code>NoSuchKey</Code></Error>")
     assert way(answer) == (trail, word)
@@ -170,7 +170,7 @@ async def test_a_viewer_does_not_wait_for_ever(build: Build, bucket: Bucket, stu
 async def test_when_all_hands_are_busy_the_rest_is_queued(
     build: Build, bucket: Bucket, studio: Studio
 ) -> None:
-    edge, maker = await build(backfill="make_timeout: 50ms, concurrency: 1")
+    edge, maker = await build(backfill="make_timeout: 50ms, make_concurrency: 1")
     studio.gate.clear()
     answers = await asyncio.gather(*(edge.get(f"/{n}.png") for n in range(3)))
     assert {way(answer)[1] for answer, _ in answers} == {"make-timeout"}

@@ -117,7 +117,7 @@ async def test_what_the_source_has_not_is_what_the_bucket_said_of_it(
     answer, body = await edge.get("/a.png")
     assert (answer.status, body) == (404, b"<Error><Code>NoSuchKey</Code></Error>")
     assert "Location" not in answer.headers
-    assert way(answer) == ("bucket=404", "source-status")
+    assert way(answer) == (f"bucket=404 studio={status}", "source-status")
 
 
 async def test_an_error_page_stands_where_there_is_nothing_to_be_stored(

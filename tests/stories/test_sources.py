@@ -243,7 +243,7 @@ async def test_a_slow_source_is_read_no_faster_and_leaves_room_for_others(
     assert pace(h, "slow")["reading"] == 1
     assert pace(h, "slow")["bytes"] < 2**20
     assert sent < size, "what is not read holds the source up"
-    assert archive.lines == ["GET /slow/a"]
+    assert len(archive.lines) == 1
 
 
 async def test_a_source_that_is_down_is_left_alone_then_tried_then_asked_again(

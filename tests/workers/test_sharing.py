@@ -21,6 +21,7 @@ def test_a_quarter_of_everything_and_one_at_least() -> None:
     assert (part.cache.memory, part.cache.max_object) == (16 * 2**20, 16 * 2**20)
     assert (part.server.max_connections, part.origins["site"].max_connections) == (250, 1)
     assert (part.backfill.concurrency, part.backfill.queue_size) == (2, 25)
+    assert part.backfill.make_concurrency == 4
     slow, fast = part.backfill.sources["slow"], part.backfill.sources["fast"]
     assert (slow.rate, slow.bandwidth, fast.rate, fast.bandwidth) == (2.5, 2**18, None, None)
     assert whole == parse(TEXT, {})
