@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from edgeproxy.backfill.job import Failed, Held, Job, Lease, Outcome, Skipped, Stored
 from edgeproxy.backfill.worker import Worker
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.origins.base import Reply, no_body, whole_body
 
 STORED = "stored"

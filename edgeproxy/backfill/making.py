@@ -7,10 +7,10 @@ from edgeproxy.backfill.job import Job
 from edgeproxy.backfill.maker import Made, Maker
 from edgeproxy.core.backfilling import Mode, Rule
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.forwarding import to_be_shared
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import same_address
-from edgeproxy.core.selection import Attempt
 from edgeproxy.origins.base import Origin, Reply, no_body
 
 _SOON_S = 1.0

@@ -8,10 +8,10 @@ from edgeproxy.backfill.job import Failed, Held, Job, Skipped
 from edgeproxy.backfill.pacing import Asking, Pace
 from edgeproxy.core.backfilling import Rule
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.core.sourcing import Hop, Said, Supplier, asked_again_in, hop, request_of, said_by
 from edgeproxy.core.storing import Stored
 from edgeproxy.core.validation import CONDITIONAL

@@ -28,9 +28,9 @@ from edgeproxy.backfill.writer import BucketWriter, Manner, Present
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.failover import Attempt, backoff_s
 from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt, backoff_s
 from edgeproxy.origins.base import Reply
 
 _LOOK_S = 0.1

@@ -9,12 +9,12 @@ from edgeproxy.bulk.named import Bad, ObjectKey, Target, shown
 from edgeproxy.core.backfilling import Fill, Rule, on_served, rule_for
 from edgeproxy.core.behavior import Behavior, behavior_for
 from edgeproxy.core.errors import RequestError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.forwarding import forwarded
 from edgeproxy.core.key import CacheKey, cache_key
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.paths import key_path, normalise, object_key
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 
 _FOUND = Head(200)
 

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 
 from edgeproxy.core.backfilling import Rule, rule_for, unfit_key
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.freshness import http_date
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import object_key
 from edgeproxy.core.provenance import is_marked
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 
 ON_EVENT = math.inf
 """`Rule.refresh_s` where only somebody's word leads to it."""

@@ -18,11 +18,11 @@ from edgeproxy.core.backfilling import (
     unfit_key,
     unfit_object,
 )
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from tests.core.conftest import rows, steady
 
 DRAFTS = Rule(Pattern("/drafts/*"), frozenset({403, 404}), 100, enabled=False)

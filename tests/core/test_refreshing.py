@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from edgeproxy.core.backfilling import Rule
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.freshness import http_date
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.refreshing import ON_EVENT, Refresh, on_primary
-from edgeproxy.core.selection import Attempt
 
 WRITTEN = "Tue, 15 Nov 1994 12:45:26 GMT"
 AT = http_date(WRITTEN) or 0.0
