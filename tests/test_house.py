@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("explain",),
     ("app",),
     ("admin", "server"),
-    ("serve",),
+    ("bulk", "serve"),
     ("workers", "lab"),
     ("cli",),
     ("__main__",),

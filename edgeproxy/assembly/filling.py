@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
@@ -22,7 +23,7 @@ from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.sourcing import by_default
+from edgeproxy.core.sourcing import Supplier, by_default
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
 
@@ -86,13 +87,23 @@ def source_of(
     flights: Flights,
     clock: Clock,
     on_change: Callable[[str], None],
+    capped_to: tuple[float | None, int | None] = (None, None),
 ) -> Source:
-    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again."""
-    named = config.backfill.suppliers()
-    secondaries = {name: by_default(group.members[1]) for name, group in config.origin_groups.items()}
-    capped = sum(supplier.bandwidth is not None for supplier in named.values())
+    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again.
+
+    `capped_to`: requests and bytes a second that each source is asked for at most, besides its own caps.
+    """
+
+    def capped(supplier: Supplier) -> Supplier:
+        rate = min(filter(None, (supplier.rate, capped_to[0])), default=None)
+        bandwidth = min(filter(None, (supplier.bandwidth, capped_to[1])), default=None)
+        return replace(supplier, rate=rate, bandwidth=bandwidth)
+
+    named = {name: capped(supplier) for name, supplier in config.backfill.suppliers().items()}
+    secondaries = {name: capped(by_default(group.members[1])) for name, group in config.origin_groups.items()}
+    slow = sum(supplier.bandwidth is not None for supplier in named.values())
     # What is slow on purpose leaves room for others.
-    share = max(1, config.backfill.concurrency // (capped + 1))
+    share = max(1, config.backfill.concurrency // (slow + 1))
     every = {**named, **{supplier.name: supplier for supplier in secondaries.values()}}
     paces = {
         name: Pace(

@@ -60,7 +60,9 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
         if name in redirecting and isinstance(section, HttpOrigin):
             addresses[name] = await _address(name, section, wire, stack)
-    return Origins(single=single, groups=config.origin_groups, addresses=addresses, buckets=_buckets(config))
+    return Origins(
+        single=single, groups=config.origin_groups, addresses=addresses, buckets=buckets_of(config)
+    )
 
 
 async def _wire(
@@ -87,7 +89,8 @@ async def _address(name: str, section: HttpOrigin, own: Wire, stack: AsyncExitSt
     return Address(section.url, section.origin_path, at)
 
 
-def _buckets(config: Config) -> dict[str, S3Section]:
+def buckets_of(config: Config) -> dict[str, S3Section]:
+    """The bucket of each target that has one to be filled."""
     alone = {section.target_origin for section in (*config.behaviors, config.default_behavior)}
     primaries = {name: group.members[0] for name, group in config.origin_groups.items()}
     primaries |= {name: name for name in sorted(alone & config.origins.keys())}

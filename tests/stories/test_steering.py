@@ -83,7 +83,7 @@ async def test_jobs_are_listed_paused_and_tried_again(
         status, told = await said(edge, path, "ls", "--prefix", "gone/")
         paused, row = told.splitlines()
         assert (status, paused) == (0, "paused: no job is begun until `edgeproxy backfill resume`")
-        assert row.split()[1:4] == ["queued", "0", "-"]
+        assert row.split()[1:5] == ["queued", "0", "-", "-"]
         assert row.endswith("  media:gone/\\x1b")
         assert await said(edge, path, "resume") == (0, "resumed")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "failed"))
@@ -97,6 +97,8 @@ async def test_jobs_are_listed_paused_and_tried_again(
             assert await said(edge, path, "retry") == (2, "retry: want NUMBERS, --state, --group or --prefix")
         site.is_well = True
         assert await said(edge, path, "retry", "--state", "failed") == (0, "queued again: 1")
+        status, told = await said(edge, path, "wait")
+        assert (status, told) == (0, "stored: 2, skipped: 0, failed: 0, dead: 0")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "stored"))
 
 
