@@ -14,9 +14,13 @@ from multidict import MultiMapping
 from edgeproxy.admin import events, invalidations
 from edgeproxy.admin.access import is_local
 from edgeproxy.admin.operated import NotDoneError, Operated
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import State, Wanted
 from edgeproxy.backfill.queue import QueueError
+from edgeproxy.config.units import Duration
+from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.paths import normalise
 from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
@@ -92,9 +96,25 @@ def service(
             match request.match_info["what"]:
                 case "retry":
                     return web.json_response({"queued": await app.retry_jobs(wanted_jobs(request.query))})
+                case "cancel":
+                    return web.json_response({"cancelled": await app.cancel_jobs(wanted_jobs(request.query))})
                 case what:
                     await app.pause_jobs(what == "pause")
                     return web.json_response({"paused": what == "pause"})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except (QueueError, NotDoneError) as error:
+            return web.json_response({"error": f"not done: {error}"}, status=500)
+
+    async def change_objects(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            is_burial = request.match_info["what"] == "tombstones"
+            objects = asked_objects(await request.json(), is_burial=is_burial)
+            if is_burial:
+                return web.json_response({"tombstones": await app.bury_objects(objects)})
+            return web.json_response({"refresh": await app.refresh_objects(objects)})
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         except (QueueError, NotDoneError) as error:
@@ -107,7 +127,8 @@ def service(
     admin.router.add_get("/explain", explain)
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
-    admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:refresh|tombstones}", change_objects)
     admin.router.add_post(events.PATH, events.webhook(inbox, door.events_token))
     invalidations.Invalidations(app, door.distribution_id, door.token, now).add_to(admin.router)
     return admin
@@ -170,6 +191,34 @@ def _paths(body: object) -> list[str]:
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise ValueError('body: want {"paths": ["/a.jpg", "/images/*", "#tag"]}')
     return paths
+
+
+def asked_objects(body: object, *, is_burial: bool) -> Asked:
+    """The objects of {"paths": ["/a.jpg"], "group": "media", "for": "1d"}; `for` only where they are buried.
+
+    Raises `ValueError` with one line for the user.
+    """
+    told = dict(body) if isinstance(body, dict) else {}
+    paths, group, lasting = told.pop("paths", None), told.pop("group", None), told.pop("for", "1d")
+    if not isinstance(paths, list) or not paths or told or (lasting != "1d" and not is_burial):
+        more = ', "for": "1d"' if is_burial else ""
+        raise ValueError(f'body: want {{"paths": ["/a.jpg"], "group": "media"{more}}}, group may be left out')
+    if group is not None and not isinstance(group, str):
+        raise ValueError("group: is no text, want the name of an origin group")
+    try:
+        for_s = Duration().read(lasting)
+    except ValueError as error:
+        raise ValueError(f"for: got {lasting!r}, want {error}") from None
+    return Asked(tuple(_object_path(path) for path in paths), group, for_s)
+
+
+def _object_path(path: object) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "*" in path:
+        raise ValueError(f"path: got {path!r}, want the path of one object such as /images/a.jpg")
+    try:
+        return normalise(path, allow_ambiguous=True)
+    except RequestError as error:
+        raise ValueError(f"path: got {path!r}, but {error.message}") from None
 
 
 def _guard(door: Doorkeeping) -> "web.middleware":  # type: ignore[valid-type]
