@@ -285,7 +285,12 @@ async def opened(
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
-        changes = Changes(_buckets(config), gateway.invalidate)
+
+        async def bury(bucket: str, key: bytes) -> None:
+            targets = [name for name, section in origins.buckets.items() if section.bucket == bucket]
+            await filler.bury_key(targets, key)
+
+        changes = Changes(_buckets(config), gateway.invalidate, bury)
         worker.start()
         yield App(
             config, gateway, cache, flights, worker, filler, source, explainer, changes, observers, clock

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from edgeproxy.admin.access import TooLargeError, body_of, is_given, is_of_a_page, is_same
 from edgeproxy.admin.operated import NotDoneError, Operated
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.core.s3_events import ObjectEvent, object_events
 from edgeproxy.gateway.changes import Applied
 from edgeproxy.store.folder import DiskError
@@ -26,7 +27,7 @@ class Inbox:
         """All that `events` made invalid is purged.  Raises `NotDoneError`."""
         try:
             applied = await self._app.changed(events)
-        except DiskError as error:
+        except (DiskError, QueueError) as error:
             raise NotDoneError(f"not purged: {error}") from error
         self.counts.update(applied.events)
         return applied

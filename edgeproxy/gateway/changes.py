@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import assert_never
 
 from edgeproxy.core.changes import Buckets, on_event
 from edgeproxy.core.invalidation import Invalidation
@@ -24,31 +23,27 @@ class Applied:
 class Changes:
     """Applies events, wherever they come from; twice or in another order than they happened is as well."""
 
-    def __init__(self, buckets: Buckets, invalidate: Callable[[Invalidation], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        invalidate: Callable[[Invalidation], Awaitable[int]],
+        bury: Callable[[str, bytes], Awaitable[None]],
+    ) -> None:
+        """`bury(bucket, key)` sees to it that an object that somebody took away stays so for a while."""
         self._buckets = buckets
         self._invalidate = invalidate
+        self._bury = bury
 
     async def apply(self, events: Iterable[ObjectEvent]) -> Applied:
-        """Nothing that these made invalid is served any more.  Raises `DiskError`."""
-        told, wanted = Counter[str](), dict[Invalidation, ObjectEvent]()
+        """Nothing that these made invalid is served any more.  Raises `DiskError` and `QueueError`."""
+        told, wanted = Counter[str](), dict[Invalidation, None]()
         for event in events:
             verdict = on_event(event, self._buckets)
             if isinstance(verdict, Reason):
                 told[verdict.value] += 1
-            else:
-                told[PURGED] += 1
-                wanted |= dict.fromkeys(verdict, event)
-        return Applied(told, sum([await self._forget(one, event) for one, event in wanted.items()]))
-
-    async def _forget(self, what: Invalidation, event: ObjectEvent) -> int:
-        match event.change:
-            case Change.CREATED:
-                return await self._invalidate(what)
-            case Change.REMOVED:
-                return await self._removed(what)
-            case _:
-                assert_never(event.change)
-
-    async def _removed(self, what: Invalidation) -> int:
-        """Here belongs what else is to become of an object that somebody took away."""
-        return await self._invalidate(what)
+                continue
+            told[PURGED] += 1
+            if event.change is Change.REMOVED and not event.is_expiry:
+                await self._bury(event.bucket, event.key)
+            wanted |= dict.fromkeys(verdict)
+        return Applied(told, sum([await self._invalidate(one) for one in wanted]))

@@ -254,3 +254,20 @@ cache: {{disk: {{folder: "{tmp_path / "cache"}", size: 100MiB}}}}
         assert (status, answer["events"]) == (200, {"purged": 1})
         await viewed("/a(1)")
         assert len(origin.asked) == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("ObjectRemoved:Delete", "tombstone"), ("LifecycleExpiration:Delete", "queued")],
+    ids=["by somebody", "by age"],
+)
+async def test_what_somebody_took_away_is_not_filled_again_soon(house: Build, name: str, word: str) -> None:
+    h = await house(lasting)
+    port = h.edge.gateway.admin.port
+    first, _ = await h.edge.get("/a.txt")
+    assert first.headers["X-Edge-Backfill"] == "queued"
+    await h.edge.gateway.app.backfilled()
+    await h.s3.delete_object(Bucket=h.bucket, Key="a.txt")
+    await told(port, {"Records": [event("a.txt", h.bucket, name)]})
+    answer, body = await h.edge.get("/a.txt")
+    assert (body, answer.headers["X-Edge-Backfill"]) == (b"body", word)
