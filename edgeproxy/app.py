@@ -4,7 +4,6 @@ The only file that sees all parts.
 """
 
 import asyncio
-import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +25,7 @@ from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.ids import Ids
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -215,7 +215,7 @@ async def opened(
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
-        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
         yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
@@ -244,11 +244,6 @@ async def _disk(
     stack.push_async_callback(disk.close)
     await disk.open()
     return disk
-
-
-def request_id() -> str:
-    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
 
 
 def new_instance() -> str:

@@ -86,6 +86,8 @@ def refusal(error: BaseException | None) -> RequestError:
 class ViewerServer(web.Server):
     """aiohttp's low-level server: no routes, no middleware, one handler."""
 
+    protocol = ViewerProtocol
+
     def __init__(
         self,
         handler: Handler,
@@ -104,7 +106,7 @@ class ViewerServer(web.Server):
 
     def __call__(self) -> ViewerProtocol:
         """The protocol of a new connection."""
-        return ViewerProtocol(
+        return self.protocol(
             self,
             loop=self._loop,
             keepalive_timeout=self._idle_timeout_s,

@@ -1,0 +1,58 @@
+"""Request heads as bytes: which of them nobody can misread, and what of them need not be looked at.
+
+RFC 9112 §2-§5.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+MAX_BYTES = 8_000
+"""A longer head comes up against limits that are not looked at here: of the line, of all of it."""
+_MAX_LINES = 100
+
+# What says where the message ends, or that more than an answer is expected. `keep-alive` is what goes
+# without saying.
+_FRAMING = (
+    rb"content-length|transfer-encoding|expect|upgrade|te|trailer|keep-alive|proxy-connection|http2-settings"
+    rb"|connection(?!:[ \t]*keep-alive[ \t]*\r)"
+)
+_PLAIN = re.compile(
+    rb"(?:GET|HEAD) /[!-~]* HTTP/1\.1\r\n"
+    rb"(?:(?!(?i:" + _FRAMING + rb"):)[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)+"
+    rb"\r\n"
+)
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether `data` is exactly one request, whole and without a body, however it is read.
+
+    All of it is in the strict form that leaves no choice: nothing is folded, no line ends but in CRLF.
+    """
+    return len(data) <= MAX_BYTES and _PLAIN.fullmatch(data) is not None
+
+
+def shortening(names: Iterable[str]) -> Callable[[bytes], bytes | None]:
+    """What brings heads to a common form, by taking the lines of `names` (lower case) out of them.
+
+    It gives None for what cannot be one plain head, and where a name stands twice. Nothing is put in, so
+    that the outcome is a plain head only if what went in is one.
+    """
+    some = "|".join(re.escape(name) for name in sorted(names))
+    if not some:
+        return _as_it_is
+    # The line behind must not be the rest of this one, folded.
+    split = re.compile(rf"\r\n({some}):[ -~]*(?=\r\n(?![ \t]))".encode(), re.IGNORECASE).split
+
+    def shortened(head: bytes) -> bytes | None:
+        # A blank line in front of the end would be the end.
+        if len(head) > MAX_BYTES or head.find(b"\r\n\r\n") != len(head) - 4 or head.count(b"\n") > _MAX_LINES:
+            return None
+        parts = split(head)
+        taken = [name.lower() for name in parts[1::2]]
+        return None if len(taken) != len(set(taken)) else b"".join(parts[::2])
+
+    return shortened
+
+
+def _as_it_is(head: bytes) -> bytes | None:
+    return head
