@@ -85,11 +85,8 @@ class Gateway:
             answer.repeat = None
         return answer
 
-    def again(self, repeat: Repeat) -> tuple[Answer, Entry] | None:
-        """The answer to the same request once more, and what it is from; None if it has to be handled."""
-        entry = repeat.hold.entry()
-        if entry is None:
-            return None
+    def again(self, repeat: Repeat, entry: Entry) -> Answer | None:
+        """The answer to the same request once more, from `entry`, which is held; None if it is stale."""
         before, behavior = repeat.visit.record, repeat.visit.behavior
         decision = on_lookup(entry.stored, False, behavior.cache, self._clock.now(), repeat.visit.wishes)
         if not isinstance(decision, Serve) or decision.reason is not None:
@@ -101,7 +98,7 @@ class Gateway:
         answer = from_entry(visit, _unvalidated(visit, entry), report)
         if behavior.response_headers is not None:
             answer = in_dress(visit, answer, behavior.response_headers, 0.0)
-        return answer, entry
+        return answer
 
     @property
     def unheeded(self) -> frozenset[str]:

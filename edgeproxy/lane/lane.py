@@ -17,6 +17,7 @@ from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.lane.book import Book
 from edgeproxy.lane.heads import MAX_BYTES, shortening
 from edgeproxy.record import Record
+from edgeproxy.store.memory import Entry
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Lane:
         repeat = ready.repeat
         entry = repeat.hold.entry()
         if entry is None or not ready.since <= now < ready.until:
-            if entry is None or not self._renewed(ready, now):
+            if entry is None or not self._renewed(ready, entry, now):
                 self._book.forget(data)
                 return None
         request_id = self._new_id()
@@ -100,11 +101,10 @@ class Lane:
             self._book.put(data, ready)
         return ready
 
-    def _renewed(self, ready: Ready, now: float) -> bool:
-        again = self._gateway.again(ready.repeat)
-        if again is None:
+    def _renewed(self, ready: Ready, entry: Entry, now: float) -> bool:
+        answer = self._gateway.again(ready.repeat, entry)
+        if answer is None:
             return False
-        answer, entry = again
         ready.since, ready.until = now, entry.stored.steady_until(now)
         ready.status, ready.report = answer.record.status, answer.record.report
         ready.pieces = tuple(head_bytes(answer.head).split(answer.record.id.encode()))

@@ -50,6 +50,8 @@ class ViewerProtocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """What cannot be read as HTTP gets an answer of ours, and the connection is closed."""
         server = self._manager
+        if server is None:
+            raise ConnectionError("the viewer has left")
         assert isinstance(server, ViewerServer)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
