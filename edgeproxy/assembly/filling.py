@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from edgeproxy.assembly.origins import plain_keys
 from edgeproxy.backfill.job import Job, Outcome
@@ -46,7 +45,7 @@ async def queue_of(
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
         return MemoryQueue(terms, clock)
-    path = Path(config.state.folder) / "backfill.sqlite"
+    path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
     return queue

@@ -19,10 +19,14 @@ class Job:
     """The object's key."""
     path: str
     """The path to ask the source for."""
-    cache_key: CacheKey
-    """Where the cache has the same bytes."""
+    cache_key: CacheKey | None
+    """Where the cache has the same bytes, if it may have them."""
     max_bytes: int
     """An object larger than this is not copied."""
+    query: str = ""
+    """The query to ask the source with, less "?"."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Fields of the viewer's that the source is to get."""
     attempt: int = 0
     """Which attempt this is; 0 = there was none yet."""
 

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.message import job_of, message_text
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.core.reason import Reason
-from edgeproxy.store.rows import key_of, key_text, octets
 from edgeproxy.store.transactions import connected, transaction
 
 _KEPT_S = 30 * 86_400
 """How long ended jobs are remembered at most."""
 _AT_ONCE = 16
-_MOST_BYTES = 2**63 - 1
 _VERSION = 1
 
 _LIVE = "state IN ('queued', 'leased')"
@@ -34,9 +33,7 @@ CREATE TABLE job (
   id        INTEGER PRIMARY KEY AUTOINCREMENT,
   target    TEXT NOT NULL,                    -- the origin group
   key       BLOB NOT NULL,
-  path      BLOB NOT NULL,
-  cache_key TEXT NOT NULL,
-  max_bytes INTEGER NOT NULL,
+  told      TEXT NOT NULL,                    -- the job, see `message`
   state     TEXT NOT NULL,
   attempt   INTEGER NOT NULL DEFAULT 0,
   turn      INTEGER NOT NULL DEFAULT 0,       -- how many leases there have been
@@ -68,10 +65,7 @@ CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
   UPDATE tally SET jobs = jobs - 1 WHERE state = OLD.state;
 END;
 """
-_COLUMNS = (
-    "id, target, key, path, cache_key, max_bytes, state, attempt, reason, message, bytes, took_s,"
-    " added_at, changed_at"
-)
+_COLUMNS = "id, told, state, attempt, reason, message, bytes, took_s, added_at, changed_at"
 
 
 class LedgerError(Exception):
@@ -152,14 +146,12 @@ class Ledger:
                 if reason is None:
                     live += 1
                     db.execute(
-                        "INSERT INTO job (target, key, path, cache_key, max_bytes, state, since, until,"
-                        " added_at, changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+                        "INSERT INTO job (target, key, told, state, since, until, added_at, changed_at)"
+                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
                         (
                             job.group,
                             job.key,
-                            octets(job.path),
-                            key_text(job.cache_key),
-                            min(job.max_bytes, _MOST_BYTES),
+                            message_text(job),
                             at.elapsed,
                             at.elapsed,
                             at.now,
@@ -395,22 +387,7 @@ def _next_attempt(job: Job) -> Job:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    (
-        number,
-        group,
-        key,
-        path,
-        cache_key,
-        max_bytes,
-        state,
-        attempt,
-        reason,
-        message,
-        size,
-        took_s,
-        *times,
-    ) = row
-    added_at, changed_at = times
-    job = Job(group, key, path.decode("utf-8", "surrogatepass"), key_of(cache_key), max_bytes, attempt)
+    number, told, state, attempt, reason, message, size, took_s, added_at, changed_at = row
+    job = replace(job_of(told), attempt=attempt)
     why = Reason(reason) if reason is not None else None
     return Entry(number, job, State(state), added_at, changed_at, why, message, size, took_s)

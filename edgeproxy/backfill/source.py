@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from edgeproxy.backfill.job import Job
+from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.storing import Stored
 from edgeproxy.origins.base import Origin, Reply, whole_body
@@ -30,11 +31,15 @@ class Source:
 
     async def open(self, job: Job) -> Reply:
         """The object of `job`, to be closed by the caller.  Raises `OriginError`."""
-        return await self._flying(job) or await self._stored(job) or await self._fetched(job)
+        if job.cache_key is None:
+            return await self._fetched(job)
+        return (
+            await self._flying(job.cache_key) or await self._stored(job.cache_key) or await self._fetched(job)
+        )
 
-    async def _flying(self, job: Job) -> Reply | None:
+    async def _flying(self, key: CacheKey) -> Reply | None:
         """The bytes as they come in, if it is certain that they will all be kept."""
-        flight = self._flights.find(job.cache_key)
+        flight = self._flights.find(key)
         landing = await flight.landing() if flight is not None else None
         if flight is None or not isinstance(landing, Shared):
             return None
@@ -46,12 +51,12 @@ class Source:
             return Reply(landing.stored.head, reader, close=reader.close)
         return None
 
-    async def _stored(self, job: Job) -> Reply | None:
+    async def _stored(self, key: CacheKey) -> Reply | None:
         """The cache's copy: whole and verified, or it would not be there."""
         entry: Found | None
-        entry, _ = self._cache.find(job.cache_key, Headers)
+        entry, _ = self._cache.find(key, Headers)
         if entry is None:
-            entry, _ = await self._cache.find_below(job.cache_key, Headers, None)
+            entry, _ = await self._cache.find_below(key, Headers, None)
         if entry is None or not _is_fit(entry.stored) or entry.stored.fresh_for(self._now()) <= 0:
             return None
         length = ("Content-Length", str(len(entry.body)))
@@ -61,7 +66,9 @@ class Source:
         return Reply(head, whole_body(entry.body))
 
     async def _fetched(self, job: Job) -> Reply:
-        return await self._secondaries[job.group].fetch(Request("GET", job.path, headers=_WHOLE_AND_PLAIN))
+        return await self._secondaries[job.group].fetch(
+            Request("GET", job.path, job.query, headers=_WHOLE_AND_PLAIN)
+        )
 
 
 def _is_fit(stored: Stored) -> bool:
