@@ -35,16 +35,30 @@ from edgeproxy.store.tiers import Tiers
 
 @dataclass(slots=True)
 class Observers:
-    """Who hears of requests and of jobs that have ended."""
+    """Who hears of requests and of jobs that have ended.
+
+    All requests are counted. Who is in `on_record` gets the record of each, who is in `on_faulty` of those
+    alone in which something was out of order: for a hit none is made unless somebody wants it.
+    """
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_faulty: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
     on_fault: list[Callable[[str], None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
+        self.tally.add(record)
+        self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """A request has ended that has been counted."""
         for observer in self.on_record:
             observer(record)
+        if record.fault:
+            for observer in self.on_faulty:
+                observer(record)
 
     def job(self, job: Job, outcome: Outcome) -> None:
         """An attempt of a job has ended."""
@@ -99,13 +113,12 @@ class App:
         self.gateway = gateway
         self.observers = observers
         self.clock = clock
-        self.tally = Tally()
+        self.tally = observers.tally
         self._cache = cache
         self._flights = flights
         self._worker = worker
         self._explainer = explainer
         self._started = clock.elapsed()
-        observers.on_record.append(self.tally.add)
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""

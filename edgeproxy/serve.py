@@ -65,7 +65,7 @@ async def viewed(
             server.idle_timeout,
             server.express_lane,
         )
-        listener = Listener(app.gateway, limits, app.clock, app.observers.record)
+        listener = Listener(app.gateway, limits, app.clock, app.observers)
         try:
             await listener.open(sockets)
             yield Viewed(app, listener)
@@ -117,7 +117,9 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
 def logged(config: Config, say: Callable[[str], None]) -> tuple[Observers, RequestLog]:
     """Observers that write the log of `config` to standard output; `say` hears of faults."""
     log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
-    return Observers([log.request], [log.job], [say]), log
+    observers = Observers(on_job=[log.job], on_fault=[say])
+    (observers.on_record if config.log.access else observers.on_faulty).append(log.request)
+    return observers, log
 
 
 async def until_signal(before_end: Callable[[], None] | None = None) -> str:

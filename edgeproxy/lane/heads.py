@@ -5,6 +5,7 @@ RFC 9112 §2-§5.
 
 import re
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 MAX_BYTES = 8_000
 """A longer head comes up against limits that are not looked at here: of the line, of all of it."""
@@ -34,24 +35,49 @@ def is_plain(data: bytes) -> bool:
 def shortening(names: Iterable[str]) -> Callable[[bytes], bytes | None]:
     """What brings heads to a common form, by taking the lines of `names` (lower case) out of them.
 
-    It gives None for what cannot be one plain head, and where a name stands twice. Nothing is put in, so
-    that the outcome is a plain head only if what went in is one.
+    They have to be written as "User-Agent" or "user-agent", all of a head alike; what is written otherwise
+    stays. It gives None for what cannot be one plain head, and where a name stands twice. Nothing is put
+    in, so that the outcome is a plain head only if what went in is one.
     """
-    some = "|".join(re.escape(name) for name in sorted(names))
-    if not some:
+    lower = sorted(names)
+    if not lower:
         return _as_it_is
-    # The line behind must not be the rest of this one, folded.
-    split = re.compile(rf"\r\n({some}):[ -~]*(?=\r\n(?![ \t]))".encode(), re.IGNORECASE).split
+    usual = _lines_of("-".join(word.capitalize() for word in name.split("-")) for name in lower).split
+    small = _lines_of(lower).split
 
     def shortened(head: bytes) -> bytes | None:
         # A blank line in front of the end would be the end.
         if len(head) > MAX_BYTES or head.find(b"\r\n\r\n") != len(head) - 4 or head.count(b"\n") > _MAX_LINES:
             return None
-        parts = split(head)
-        taken = [name.lower() for name in parts[1::2]]
-        return None if len(taken) != len(set(taken)) else b"".join(parts[::2])
+        parts = usual(head)
+        if len(parts) == 1:
+            parts = small(head)
+        taken = parts[1::2]
+        return None if len(set(taken)) < len(taken) else b"".join(parts[::2])
 
     return shortened
+
+
+def _lines_of(names: Iterable[str]) -> re.Pattern[bytes]:
+    """A line of one of `names`. The line behind must not be the rest of it, folded."""
+    tree: _Tree = {}
+    for name in names:
+        branch = tree
+        for letter in name:
+            branch = branch.setdefault(letter, {})
+        branch[""] = {}
+    return re.compile(rf"\r\n({_pattern(tree)}):[ -~]*(?=\r\n(?![ \t]))".encode())
+
+
+def _pattern(tree: "_Tree") -> str:
+    """As a tree, in which each letter is looked at once: `re` would try one name after the other."""
+    ways = [re.escape(letter) + _pattern(branch) for letter, branch in tree.items() if letter]
+    if not ways:
+        return ""
+    return f"(?:{'|'.join(ways)}){'?' if '' in tree else ''}"
+
+
+_Tree: TypeAlias = dict[str, "_Tree"]
 
 
 def _as_it_is(head: bytes) -> bytes | None:

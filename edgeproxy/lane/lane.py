@@ -6,7 +6,6 @@ by the gateway, what changes each time (the id) is put in.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from edgeproxy.clock import Clock
@@ -20,26 +19,44 @@ from edgeproxy.record import Record
 from edgeproxy.store.memory import Entry
 
 
-@dataclass(slots=True)
 class Ready:
     """An answer that can go out, but for the id, as long as it is the second that it was made for."""
 
-    repeat: Repeat
-    since: float = 0.0
-    until: float = 0.0
-    pieces: tuple[bytes, ...] = ()
-    """The head; between them stands the id."""
-    status: int = 0
-    report: Report | None = None
+    __slots__ = ("hold", "is_whole", "pieces", "repeat", "report", "since", "size", "status", "until")
 
+    def __init__(self, repeat: Repeat) -> None:
+        self.repeat = repeat
+        self.hold = repeat.hold
+        self.size = repeat.part.size
+        """Bytes of the body that is sent."""
+        self.is_whole = repeat.part.size == repeat.part.length
+        self.since = self.until = 0.0
+        self.pieces: tuple[bytes, ...] = ()
+        """The head; between them stands the id."""
+        self.status = 0
+        self.report: Report | None = None
 
-@dataclass(slots=True)
-class Outgoing:
-    """What is to be written: the head, a body that is still the cache's, and the record."""
+    def body(self, entry: Entry) -> bytes | memoryview:
+        """What of `entry` is sent, without a copy."""
+        if self.is_whole:
+            return entry.body
+        part = self.repeat.part
+        return memoryview(entry.body)[part.first : part.last + 1] if part.size else b""
 
-    head: bytes
-    body: bytes | memoryview
-    record: Record
+    def record(self, request_id: str, viewer: str, now: float, started: float) -> Record:
+        """The record of a request that was answered so."""
+        asked = self.repeat.visit.record
+        return Record(
+            request_id,
+            asked.method,
+            asked.target,
+            viewer,
+            now,
+            started,
+            self.status,
+            self.report,
+            sent_bytes=self.size,
+        )
 
 
 class Lane:
@@ -47,40 +64,27 @@ class Lane:
 
     def __init__(self, gateway: Gateway, clock: Clock) -> None:
         self._gateway = gateway
-        self._now, self._elapsed = clock.now, clock.elapsed
-        self._new_id: Callable[[], str] = gateway.new_id
+        self._now = clock.now
+        self.new_id: Callable[[], str] = gateway.new_id
         self._shortened = shortening(gateway.unheeded)
         self._book: Book[Ready] = Book()
         self._is_open = True
 
-    def answer(self, data: bytes, viewer: str) -> Outgoing | None:
-        """The answer to `data` if that is a head that is known, and what was answered still holds."""
+    def find(self, data: bytes) -> tuple[Ready, Entry, float] | None:
+        """The answer to `data`, its body and the time, if that is a head that is known and still holds."""
         ready = self._book.get(data)
         if ready is None:
             ready = self._by_short_form(data)
             if ready is None:
                 return None
-        started = self._elapsed()
+        entry = ready.hold.entry()
         now = self._now()
-        repeat = ready.repeat
-        entry = repeat.hold.entry()
-        if entry is None or not ready.since <= now < ready.until:
-            if entry is None or not self._renewed(ready, entry, now):
-                self._book.forget(data)
-                return None
-        request_id = self._new_id()
-        before, part, body = repeat.visit.record, repeat.part, entry.body
-        if part.size == len(body):
-            sent: bytes | memoryview = body
-        elif part.size:
-            sent = memoryview(body)[part.first : part.last + 1]
-        else:
-            sent = b""
-        record = Record(
-            request_id, before.method, before.target, viewer, now, started, ready.status, ready.report
-        )
-        record.sent_bytes = part.size
-        return Outgoing(request_id.encode().join(ready.pieces), sent, record)
+        if entry is not None and ready.since <= now < ready.until:
+            return ready, entry, now
+        if entry is not None and self._renewed(ready, entry, now):
+            return ready, entry, now
+        self._book.forget(data)
+        return None
 
     def learn(self, head: bytes, repeat: Repeat) -> None:
         """What was answered to `head`, a plain one, is the answer to it."""

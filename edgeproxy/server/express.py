@@ -6,17 +6,18 @@ of a connection on which anything else came it is not, and it stays with aiohttp
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.lane.heads import is_plain
-from edgeproxy.lane.lane import Lane, Outgoing
+from edgeproxy.lane.lane import Lane, Ready
 from edgeproxy.record import Record
 from edgeproxy.server.protocol import ViewerProtocol, ViewerServer
+from edgeproxy.store.memory import Entry
 
 _TOGETHER_BYTES = 64 * 1024
 """A body up to here goes out in one piece with its head: to copy it costs less than a second buffer."""
@@ -32,16 +33,11 @@ class Express:
 
     lane: Lane
     clock: Clock
-    observe: Callable[[Record], None]
+    observers: Observers
     idle_s: float
     """How long a viewer may take nothing of an answer."""
     transfers: int = 0
     """Answers that are on their way."""
-
-    def ended(self, record: Record) -> None:
-        """An answer has gone out, as far as it did."""
-        record.duration_s = self.clock.elapsed() - record.started
-        self.observe(record)
 
 
 @dataclass(slots=True)
@@ -78,15 +74,15 @@ class ExpressProtocol(ViewerProtocol):
         if not self._is_clear or not data:
             super().data_received(data)
             return
-        self._head = None
         # aiohttp waits for a head, and all that it wrote is on its way.
         waiter = self._waiter
-        is_idle = waiter is not None and not waiter.done() and not self._messages and not self._paused
+        is_idle = waiter is not None and not waiter.done() and not self._paused
         if is_idle and self._transfer is None:
-            outgoing = self._express.lane.answer(data, self._viewer)
-            if outgoing is not None:
-                self._send(outgoing)
+            found = self._express.lane.find(data)
+            if found is not None:
+                self._send(*found)
                 return
+        self._head = None
         before = self._request_count
         super().data_received(data)
         if not is_plain(data) or self._request_count != before + 1 or self._upgraded:
@@ -121,24 +117,35 @@ class ExpressProtocol(ViewerProtocol):
         """The connection is in use: it is idle from now on."""
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
-    def _send(self, outgoing: Outgoing) -> None:
-        transport, body, record = self.transport, outgoing.body, outgoing.record
+    def _send(self, ready: Ready, entry: Entry, now: float) -> None:
+        express, transport, pieces, size = self._express, self.transport, ready.pieces, ready.size
         assert transport is not None, "nothing comes on a connection that is closed"
+        observers = express.observers
+        is_told = bool(observers.on_record)
+        started = express.clock.elapsed() if is_told or size > _AT_ONCE_BYTES else 0.0
+        request_id = express.lane.new_id()
+        # One head and done: then the connection is idle from now on.
         self._request_count += 1
-        self._stay()
-        record.first_byte_s = self._express.clock.elapsed() - record.started
-        size = record.sent_bytes
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if size <= _TOGETHER_BYTES:
-            transport.write(b"".join((outgoing.head, body)) if size else outgoing.head)
+            if len(pieces) == 2:
+                transport.write(b"".join((pieces[0], request_id.encode(), pieces[1], ready.body(entry))))
+            else:
+                transport.write(request_id.encode().join(pieces) + ready.body(entry))
         else:
-            transport.writelines((outgoing.head, body))
+            transport.writelines((request_id.encode().join(pieces), ready.body(entry)))
             if size > _AT_ONCE_BYTES and self._paused:
-                self._begin_transfer(record, size)
+                self._begin_transfer(ready.record(request_id, self._viewer, now, started), size)
                 return
-        self._express.ended(record)
+        observers.tally.hit(ready.status, size)
+        if is_told:
+            record = ready.record(request_id, self._viewer, now, started)
+            record.first_byte_s = record.duration_s = express.clock.elapsed() - started
+            observers.tell(record)
 
     def _begin_transfer(self, record: Record, size: int) -> None:
         self._express.transfers += 1
+        record.first_byte_s = self._express.clock.elapsed() - record.started
         self._transfer = Transfer(record, size, size, self._express.clock.elapsed())
         self._look(self._transfer)
 
@@ -165,8 +172,9 @@ class ExpressProtocol(ViewerProtocol):
         if transfer.left:
             record.is_cut, record.reason = True, Reason.VIEWER_LEFT
             record.sent_bytes = transfer.size - min(transfer.left, transfer.size)
+        record.duration_s = self._express.clock.elapsed() - record.started
         self._stay()
-        self._express.ended(record)
+        self._express.observers.record(record)
 
 
 class ExpressServer(ViewerServer):

@@ -8,13 +8,13 @@ from functools import partial
 
 from aiohttp import web
 
+from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.message import Request
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.lane.lane import Lane
-from edgeproxy.record import Record
 from edgeproxy.server.express import Express, ExpressProtocol, ExpressServer
 from edgeproxy.server.protocol import ViewerServer
 from edgeproxy.server.reading import request_from
@@ -34,15 +34,13 @@ class Limits:
 
 
 class Listener:
-    """Viewers in front, the gateway behind. `observe` gets the record of every request that has ended."""
+    """Viewers in front, the gateway behind. `observers` hear of every request that has ended."""
 
-    def __init__(
-        self, gateway: Gateway, limits: Limits, clock: Clock, observe: Callable[[Record], None]
-    ) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, clock: Clock, observers: Observers) -> None:
         self._gateway = gateway
         self._limits = limits
         self._clock = clock
-        self._observe = observe
+        self._observers = observers
         self._viewers: ViewerServer | None = None
         self._express: Express | None = None
         self._servers: list[asyncio.Server] = []
@@ -55,7 +53,7 @@ class Listener:
         server: Callable[..., ViewerServer] = ViewerServer
         if limits.has_express_lane:
             lane = Lane(self._gateway, self._clock)
-            self._express = Express(lane, self._clock, self._observe, limits.idle_timeout_s)
+            self._express = Express(lane, self._clock, self._observers, limits.idle_timeout_s)
             server = partial(ExpressServer, self._express)
         self._viewers = server(
             self._handle,
@@ -119,7 +117,7 @@ class Listener:
             if answer is not None:
                 answer.close()
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
-                self._observe(answer.record)
+                self._observers.record(answer.record)
 
     def _refusal(self, message: web.BaseRequest, error: EdgeError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
@@ -133,5 +131,5 @@ class Listener:
         response.headers.extend(answer.head.headers.without({"content-length", "content-type"}).pairs)
         response.headers["Content-Type"] = "text/plain; charset=utf-8"
         answer.record.sent_bytes = len(body)
-        self._observe(answer.record)
+        self._observers.record(answer.record)
         return response

@@ -53,14 +53,16 @@ def test_only_what_cannot_be_misread_is_plain(data: bytes, wanted: bool) -> None
     ("data", "wanted"),
     [
         (LINE + b"User-Agent: x\r\n\r\n", LINE + b"\r\n"),
-        (LINE + b"cookie:\r\nX: 1\r\nACCEPT: */*\r\n\r\n", LINE + b"X: 1\r\n\r\n"),
+        (LINE + b"cookie:\r\nX: 1\r\naccept: */*\r\n\r\n", LINE + b"X: 1\r\n\r\n"),
+        (LINE + b"User-Agent: x\r\ncookie: 1\r\n\r\n", LINE + b"cookie: 1\r\n\r\n"),
+        (LINE + b"ACCEPT: x\r\n\r\n", LINE + b"ACCEPT: x\r\n\r\n"),
         (LINE + b"Accept-Language: x\r\n\r\n", LINE + b"Accept-Language: x\r\n\r\n"),
         (LINE + b"Accept : x\r\n\r\n", LINE + b"Accept : x\r\n\r\n"),
         (LINE + b"Accept: \xe9\r\n\r\n", LINE + b"Accept: \xe9\r\n\r\n"),
         # A line that goes on in the next one stays whole.
         (LINE + b"Accept: x\r\n y\r\n\r\n", LINE + b"Accept: x\r\n y\r\n\r\n"),
         # aiohttp refuses a second User-Agent.
-        (LINE + b"User-Agent: x\r\nUSER-AGENT: y\r\n\r\n", None),
+        (LINE + b"User-Agent: x\r\nX: 1\r\nUser-Agent: y\r\n\r\n", None),
         # What comes behind the head is no line of it.
         (LINE + b"\r\nUser-Agent: x\r\n", None),
         (LINE + b"\r\nUser-Agent: x\r\n\r\n", None),

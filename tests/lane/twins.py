@@ -161,7 +161,7 @@ class Side:
     def knows(self, one: bytes) -> bool:
         """Whether the lane has an answer to this head."""
         express = self.listener._express
-        return express is not None and express.lane.answer(one, "") is not None
+        return express is not None and express.lane.find(one) is not None
 
     async def rest(self, pipe: Pipe) -> None:
         """Return when nothing happens on the connection any more, however long one waits."""
@@ -278,7 +278,7 @@ async def twins(
                 given.idle_timeout_s,
                 has_express_lane=is_on,
             )
-            listener = Listener(app.gateway, own, clock, observers.record)
+            listener = Listener(app.gateway, own, clock, observers)
             await listener.open([])
             stack.push_async_callback(listener.drain, 0)
             sides.append(Side(app, listener, clock, records))
