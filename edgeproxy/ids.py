@@ -3,14 +3,14 @@
 import secrets
 from base64 import urlsafe_b64encode
 
-_BATCH = 512
-_WHOLE_BYTES = 39
-"""What base64 turns into 52 characters, with nothing left over; the 40th byte makes the last four."""
-_LAST = tuple(urlsafe_b64encode(bytes([value])).decode() for value in range(256))
+_BATCH = 256
+_BYTES = 40
+_OWN_BYTES, _OWN_CHARS = 18, 24
+"""What is random anew in each: more than in a UUID. The rest is the same within a batch."""
 
 
 class Ids:
-    """56 characters of URL-safe base64, from 40 random bytes each. Many are made at once."""
+    """56 characters of URL-safe base64, for 40 bytes. Many are made at once, since each hit needs one."""
 
     def __init__(self) -> None:
         self._made: list[str] = []
@@ -18,8 +18,7 @@ class Ids:
     def new(self) -> str:
         """An id that nobody else has, and nobody can guess."""
         if not self._made:
-            text = urlsafe_b64encode(secrets.token_bytes(_WHOLE_BYTES * _BATCH)).decode()
-            step = len(text) // _BATCH
-            last = secrets.token_bytes(_BATCH)
-            self._made = [text[n * step : (n + 1) * step] + _LAST[last[n]] for n in range(_BATCH)]
+            rest = urlsafe_b64encode(secrets.token_bytes(_BYTES))[_OWN_CHARS:].decode()
+            own = urlsafe_b64encode(secrets.token_bytes(_OWN_BYTES * _BATCH)).decode()
+            self._made = [own[at : at + _OWN_CHARS] + rest for at in range(0, len(own), _OWN_CHARS)]
         return self._made.pop()

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TextIO
 
 from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
@@ -17,18 +18,15 @@ _PIPE_CHARS = 4000
 
 def text_line(record: Record) -> str:
     """One line for people: time, method, target, status, result, bytes, duration, origins, reason."""
-    moment = datetime.fromtimestamp(record.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    result = str(record.report.x_cache) if record.report is not None else "-"
-    parts = [
-        moment,
-        record.viewer or "-",
-        record.method,
-        _printable(record.target),
-        str(record.status),
-        result,
-        f"{record.sent_bytes}B",
-        f"{record.duration_s * 1000:.1f}ms",
-    ]
+    second = int(record.started_at)
+    millisecond = int((record.started_at - second) * 1000)
+    result = record.report.x_cache if record.report is not None else "-"
+    line = (
+        f"{_second(second)}.{millisecond:03}Z {record.viewer or '-'} {record.method}"
+        f" {_printable(record.target)} {record.status} {result} {record.sent_bytes}B"
+        f" {record.duration_s * 1000:.1f}ms"
+    )
+    parts = [line]
     if record.trail:
         parts.append(" ".join(map(str, record.trail)))
     if record.reason is not None:
@@ -142,4 +140,12 @@ class RequestLog:
 
 def _printable(text: str) -> str:
     """Without control characters, which could forge lines or colours."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+@lru_cache(8)
+def _second(seconds: int) -> str:
+    """As all lines of this second begin."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

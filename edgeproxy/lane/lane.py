@@ -22,17 +22,21 @@ from edgeproxy.store.memory import Entry
 class Ready:
     """An answer that can go out, but for the id, as long as it is the second that it was made for."""
 
-    __slots__ = ("hold", "is_whole", "pieces", "repeat", "report", "since", "size", "status", "until")
+    __slots__ = (
+        *("after", "before", "hold", "is_whole", "method", "repeat"),
+        *("report", "since", "size", "status", "target", "until"),
+    )
 
     def __init__(self, repeat: Repeat) -> None:
         self.repeat = repeat
         self.hold = repeat.hold
+        self.method, self.target = repeat.visit.record.method, repeat.visit.record.target
         self.size = repeat.part.size
         """Bytes of the body that is sent."""
         self.is_whole = repeat.part.size == repeat.part.length
         self.since = self.until = 0.0
-        self.pieces: tuple[bytes, ...] = ()
-        """The head; between them stands the id."""
+        self.before = self.after = b""
+        """The head up to the id, and behind it."""
         self.status = 0
         self.report: Report | None = None
 
@@ -45,11 +49,10 @@ class Ready:
 
     def record(self, request_id: str, viewer: str, now: float, started: float) -> Record:
         """The record of a request that was answered so."""
-        asked = self.repeat.visit.record
         return Record(
             request_id,
-            asked.method,
-            asked.target,
+            self.method,
+            self.target,
             viewer,
             now,
             started,
@@ -111,8 +114,9 @@ class Lane:
             return False
         ready.since, ready.until = now, entry.stored.steady_until(now)
         ready.status, ready.report = answer.record.status, answer.record.report
-        ready.pieces = tuple(head_bytes(answer.head).split(answer.record.id.encode()))
-        return True
+        ready.before, _, ready.after = head_bytes(answer.head).partition(answer.record.id.encode())
+        # A policy may have taken the id out.
+        return bool(ready.after)
 
 
 def head_bytes(head: Head) -> bytes:

@@ -118,7 +118,7 @@ class ExpressProtocol(ViewerProtocol):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def _send(self, ready: Ready, entry: Entry, now: float) -> None:
-        express, transport, pieces, size = self._express, self.transport, ready.pieces, ready.size
+        express, transport, size = self._express, self.transport, ready.size
         assert transport is not None, "nothing comes on a connection that is closed"
         observers = express.observers
         is_told = bool(observers.on_record)
@@ -128,12 +128,10 @@ class ExpressProtocol(ViewerProtocol):
         self._request_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if size <= _TOGETHER_BYTES:
-            if len(pieces) == 2:
-                transport.write(b"".join((pieces[0], request_id.encode(), pieces[1], ready.body(entry))))
-            else:
-                transport.write(request_id.encode().join(pieces) + ready.body(entry))
+            body = entry.body if ready.is_whole else ready.body(entry)
+            transport.write(b"".join((ready.before, request_id.encode(), ready.after, body)))
         else:
-            transport.writelines((request_id.encode().join(pieces), ready.body(entry)))
+            transport.writelines((ready.before + request_id.encode() + ready.after, ready.body(entry)))
             if size > _AT_ONCE_BYTES and self._paused:
                 self._begin_transfer(ready.record(request_id, self._viewer, now, started), size)
                 return
