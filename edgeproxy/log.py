@@ -21,31 +21,32 @@ def text_line(record: Record) -> str:
     second = int(record.started_at)
     millisecond = int((record.started_at - second) * 1000)
     result = record.report.x_cache if record.report is not None else "-"
+    target = record.target if record.target.isprintable() else _printable(record.target)
     line = (
-        f"{_second(second)}.{millisecond:03}Z {record.viewer or '-'} {record.method}"
-        f" {_printable(record.target)} {record.status} {result} {record.sent_bytes}B"
-        f" {record.duration_s * 1000:.1f}ms"
+        f"{_second(second)}.{millisecond:03}Z {record.viewer or '-'} {record.method} {target} {record.status}"
+        f" {result} {record.sent_bytes}B {record.duration_s * 1000:.1f}ms"
     )
-    parts = [line]
     if record.trail:
-        parts.append(" ".join(map(str, record.trail)))
+        line += f" {' '.join(map(str, record.trail))}"
     if record.reason is not None:
-        parts.append(f"reason={record.reason}")
+        line += f" reason={record.reason}"
     if record.backfill:
-        parts.append(f"backfill={record.backfill}")
+        line += f" backfill={record.backfill}"
     if record.compression:
-        parts.append(f"compression={record.compression}")
+        line += f" compression={record.compression}"
     if record.is_cut:
-        parts.append("cut")
+        line += " cut"
     if record.fault:
-        parts.append(f"fault={json.dumps(record.fault)}")
-    parts.append(record.id)
-    return " ".join(parts)
+        line += f" fault={json.dumps(record.fault)}"
+    return f"{line} {record.id}"
+
+
+_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def json_line(record: Record) -> str:
     """One JSON object."""
-    return json.dumps({"event": "request", **record.fields()}, ensure_ascii=True, separators=(",", ":"))
+    return _json({"event": "request", **record.fields()})
 
 
 def job_fields(job: Job, outcome: Outcome) -> dict[str, object]:
@@ -126,7 +127,7 @@ class RequestLog:
         """An attempt of a job has ended."""
         fields = job_fields(job, outcome)
         if self._is_json:
-            self._writer.write(json.dumps(fields, separators=(",", ":")))
+            self._writer.write(_json(fields))
         else:
             rest = " ".join(
                 f"{name}={value}" for name, value in fields.items() if name not in ("event", "outcome")
@@ -140,8 +141,6 @@ class RequestLog:
 
 def _printable(text: str) -> str:
     """Without control characters, which could forge lines or colours."""
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

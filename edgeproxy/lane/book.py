@@ -4,8 +4,9 @@ from typing import Generic, TypeVar
 
 _MAX_HEADS = 8_192
 _MAX_BYTES = 16 * 2**20
-_HEAD_BYTES = 4_096
-"""What a head takes besides its own bytes: what was asked, what is answered."""
+_HEAD_BYTES = 4_500
+_COPIES = 3
+"""What a head takes, measured: what was asked and what is answered, with parts of the head in both."""
 _MAX_SEEN = 16_384
 
 V = TypeVar("V")
@@ -84,4 +85,4 @@ class Book(Generic[V]):
 
 
 def _size(head: bytes) -> int:
-    return len(head) + _HEAD_BYTES
+    return _COPIES * len(head) + _HEAD_BYTES

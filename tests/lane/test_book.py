@@ -13,7 +13,7 @@ def test_the_oldest_goes_but_for_what_was_asked_for() -> None:
 
 
 def test_long_heads_leave_less_room() -> None:
-    book: Book[int] = Book(max_bytes=10 * (4_096 + 8_000))
+    book: Book[int] = Book(max_bytes=10 * (4_500 + 3 * 8_000))
     for number in range(100):
         book.put(b"%8000d" % number, number)
     assert len(book) == 10
