@@ -1,8 +1,8 @@
 """aiohttp's protocol with the express lane in front.
 
 What the lane knows it answers, as long as nothing of the viewer's is with aiohttp; all else goes there
-byte for byte. Where aiohttp's parser stands is known as long as all that it got were single plain heads;
-of a connection on which anything else came it is not, and it stays with aiohttp.
+byte for byte. Where aiohttp's parser stands is known as long as all that it got were plain heads, one
+after the other; of a connection on which anything else came it is not, and it stays with aiohttp.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.repeat import Repeat
-from edgeproxy.lane.heads import is_plain
+from edgeproxy.lane.heads import MAX_BYTES, is_plain
 from edgeproxy.lane.lane import Lane, Ready
 from edgeproxy.record import Record
 from edgeproxy.server.protocol import ViewerProtocol, ViewerServer
@@ -55,13 +55,13 @@ class Transfer:
 class ExpressProtocol(ViewerProtocol):
     """One connection."""
 
-    __slots__ = ("_express", "_head", "_is_clear", "_transfer", "_viewer")
+    __slots__ = ("_begun", "_express", "_head", "_transfer", "_viewer")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing has come yet."""
+        """Nothing has come yet. `_begun` is what did of a head, and None once that is not known."""
         self._transfer: Transfer | None = None
         self._head: bytes | None = None
-        self._is_clear = True
+        self._begun: bytes | None = b""
         server = self._manager
         assert isinstance(server, ExpressServer)
         self._express = server.express
@@ -71,13 +71,14 @@ class ExpressProtocol(ViewerProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer `data`, or let aiohttp have it."""
-        if not self._is_clear or not data:
+        begun = self._begun
+        if begun is None or not data:
             super().data_received(data)
             return
         # aiohttp waits for a head, and all that it wrote is on its way.
         waiter = self._waiter
         is_idle = waiter is not None and not waiter.done() and not self._paused
-        if is_idle and self._transfer is None:
+        if is_idle and not begun and self._transfer is None:
             found = self._express.lane.find(data)
             if found is not None:
                 self._send(*found)
@@ -85,10 +86,15 @@ class ExpressProtocol(ViewerProtocol):
         self._head = None
         before = self._request_count
         super().data_received(data)
-        if not is_plain(data) or self._request_count != before + 1 or self._upgraded:
-            self._is_clear = False
-        elif is_idle:
-            self._head = data
+        begun += data
+        if b"\r\n\r\n" not in begun:
+            is_clear = len(begun) <= MAX_BYTES and self._request_count == before
+            self._begun = begun if is_clear else None
+        elif is_plain(begun) and self._request_count == before + 1 and not self._upgraded:
+            self._begun = b""
+            self._head = begun if is_idle else None
+        else:
+            self._begun = None
 
     def learn(self, repeat: Repeat) -> None:
         """The request that aiohttp is at has been answered, and could be so again."""

@@ -120,6 +120,40 @@ async def test_a_drain_ends_it_at_once() -> None:
         assert [pipe.is_lost for pipe in pipes] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("chunks", "is_clear"),
+    [
+        ([head("/private")], True),
+        ([head()[:7], head()[7:]], True),
+        ([*(b"%c" % byte for byte in head())], True),
+        ([head("/private"), head()[:7], head()[7:-1], head()[-1:]], True),
+        ([head() + head()], False),
+        ([head() + head()[:7], head()[7:]], False),
+        ([head()[:7], head()[7:] + b"G", head()[1:]], False),
+        ([head("/a", "Content-Length: 0")], False),
+        ([b"\r\n" + head()], False),
+    ],
+)
+async def test_the_lane_goes_on_only_where_a_new_head_is_sure_to_begin(
+    chunks: list[bytes], is_clear: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with twins() as both:
+        await both.know(head())
+        pipe = both.on.connect()
+        for chunk in chunks:
+            pipe.feed(chunk)
+            await both.on.rest(pipe)
+        pipe.sent = b""
+        handled = len(both.on.records)
+        monkeypatch.setattr(both.on.app.gateway, "handle", None)
+        pipe.feed(head())
+        if is_clear:
+            assert pipe.sent.startswith(b"HTTP/1.1 200 OK")
+            assert len(both.on.records) == handled + 1
+        else:
+            assert pipe.sent == b""
+
+
 async def test_a_connection_too_many_is_refused_though_what_it_asks_is_known() -> None:
     async with twins(limits=Limits(max_connections=1)) as both:
         await both.know(head())
