@@ -4,7 +4,7 @@ RFC 9112 §2-§5.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TypeAlias
 
 MAX_BYTES = 8_000
@@ -32,30 +32,38 @@ def is_plain(data: bytes) -> bool:
     return len(data) <= MAX_BYTES and _PLAIN.fullmatch(data) is not None
 
 
-def shortening(names: Iterable[str]) -> Callable[[bytes], bytes | None]:
-    """What brings heads to a common form, by taking the lines of `names` (lower case) out of them.
+class Shortening:
+    """Brings heads to a common form, by taking the lines of `names` (lower case) out of them."""
 
-    They have to be written as "User-Agent" or "user-agent", all of a head alike; what is written otherwise
-    stays. It gives None for what cannot be one plain head, and where a name stands twice. Nothing is put
-    in, so that the outcome is a plain head only if what went in is one.
-    """
-    lower = sorted(names)
-    if not lower:
-        return _as_it_is
-    usual = _lines_of("-".join(word.capitalize() for word in name.split("-")) for name in lower).split
-    small = _lines_of(lower).split
+    def __init__(self, names: Iterable[str]) -> None:
+        lower = sorted(names)
+        self._usual = _lines_of("-".join(word.capitalize() for word in name.split("-")) for name in lower)
+        self._small = _lines_of(lower)
+        self._any = re.compile(rf"\r\n(?:{'|'.join(map(re.escape, lower))})[ \t]*:".encode(), re.IGNORECASE)
+        self._is_idle = not lower
 
-    def shortened(head: bytes) -> bytes | None:
+    def short(self, head: bytes) -> bytes | None:
+        """The short form of `head`; None for what cannot be one plain head, and where a name stands twice.
+
+        The names have to be written as "User-Agent" or "user-agent", all of a head alike; what is written
+        otherwise stays. Nothing is put in, so that the outcome is a plain head only if what went in is one.
+        """
         # A blank line in front of the end would be the end.
         if len(head) > MAX_BYTES or head.find(b"\r\n\r\n") != len(head) - 4 or head.count(b"\n") > _MAX_LINES:
             return None
-        parts = usual(head)
+        parts = self._usual.split(head)
         if len(parts) == 1:
-            parts = small(head)
+            parts = self._small.split(head)
         taken = parts[1::2]
         return None if len(set(taken)) < len(taken) else b"".join(parts[::2])
 
-    return shortened
+    def is_short(self, head: bytes) -> bool:
+        """Whether none of the names stands in `head`, however it is written.
+
+        Only such a one is the form of others: a name that is left in it would stand twice in them, of which
+        aiohttp thinks otherwise.
+        """
+        return self._is_idle or self._any.search(head) is None
 
 
 def _lines_of(names: Iterable[str]) -> re.Pattern[bytes]:
@@ -66,7 +74,8 @@ def _lines_of(names: Iterable[str]) -> re.Pattern[bytes]:
         for letter in name:
             branch = branch.setdefault(letter, {})
         branch[""] = {}
-    return re.compile(rf"\r\n({_pattern(tree)}):[ -~]*(?=\r\n(?![ \t]))".encode())
+    # Without a name, what is nowhere.
+    return re.compile(rf"\r\n({_pattern(tree) or '(?!)'}):[ -~]*(?=\r\n(?![ \t]))".encode())
 
 
 def _pattern(tree: "_Tree") -> str:
@@ -78,7 +87,3 @@ def _pattern(tree: "_Tree") -> str:
 
 
 _Tree: TypeAlias = dict[str, "_Tree"]
-
-
-def _as_it_is(head: bytes) -> bytes | None:
-    return head

@@ -14,7 +14,7 @@ from edgeproxy.core.message import Head
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.lane.book import Book
-from edgeproxy.lane.heads import MAX_BYTES, shortening
+from edgeproxy.lane.heads import Shortening
 from edgeproxy.record import Record
 from edgeproxy.store.memory import Entry
 
@@ -24,11 +24,13 @@ class Ready:
 
     __slots__ = (
         *("after", "before", "hold", "is_whole", "method", "repeat"),
-        *("report", "since", "size", "status", "target", "until"),
+        *("report", "since", "short", "size", "status", "target", "until"),
     )
 
-    def __init__(self, repeat: Repeat) -> None:
+    def __init__(self, repeat: Repeat, short: bytes | None) -> None:
         self.repeat = repeat
+        self.short = short
+        """The form of all heads that are answered so; None if it is one head's alone."""
         self.hold = repeat.hold
         self.method, self.target = repeat.visit.record.method, repeat.visit.record.target
         self.size = repeat.part.size
@@ -69,7 +71,7 @@ class Lane:
         self._gateway = gateway
         self._now = clock.now
         self.new_id: Callable[[], str] = gateway.new_id
-        self._shortened = shortening(gateway.unheeded)
+        self._shortening = Shortening(gateway.unheeded)
         self._book: Book[Ready] = Book()
         self._is_open = True
 
@@ -92,9 +94,12 @@ class Lane:
     def learn(self, head: bytes, repeat: Repeat) -> None:
         """What was answered to `head`, a plain one, is the answer to it."""
         if self._is_open:
-            known = self._shortened(head) or head
+            short = self._shortening.short(head)
+            if short is not None and not self._shortening.is_short(short):
+                short = None
+            known = short if short is not None else head
             if self._book.has_come_before(known):
-                self._book.put(known, Ready(repeat))
+                self._book.put(known, Ready(repeat, short))
 
     def close(self) -> None:
         """Answer nothing more."""
@@ -102,9 +107,11 @@ class Lane:
         self._book.clear()
 
     def _by_short_form(self, data: bytes) -> Ready | None:
-        short = self._shortened(data) if len(data) <= MAX_BYTES else None
+        short = self._shortening.short(data)
         ready = self._book.get(short) if short is not None else None
-        if ready is not None and self._book.has_come_before(data):
+        if ready is None or ready.short != short:
+            return None
+        if self._book.has_come_before(data):
             self._book.put(data, ready)
         return ready
 

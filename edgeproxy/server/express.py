@@ -75,10 +75,10 @@ class ExpressProtocol(ViewerProtocol):
         if begun is None or not data:
             super().data_received(data)
             return
-        # aiohttp waits for a head, and all that it wrote is on its way.
+        # aiohttp waits for a head, and all that was written is on its way.
         waiter = self._waiter
         is_idle = waiter is not None and not waiter.done() and not self._paused
-        if is_idle and not begun and self._transfer is None:
+        if is_idle and not begun:
             found = self._express.lane.find(data)
             if found is not None:
                 self._send(*found)

@@ -388,3 +388,40 @@ async def test_heads_that_differ_in_nothing_that_counts_are_known_at_once() -> N
             assert both.on.knows(head("/a", *fields))
         for fields in (["Range: bytes=0-1"], ["X-Own: 1"], ["User-Agent: a", "User-Agent: b"]):
             assert not both.on.knows(head("/a", *fields))
+
+
+async def test_a_name_that_stands_twice_however_written_is_left_to_aiohttp() -> None:
+    """It takes two cookies, and refuses two of `User-Agent`."""
+    spellings = ("User-Agent: a", "user-agent: b", "USER-AGENT: c", "uSER-aGENT: d")
+    async with twins() as both:
+        for fields in ([], *([one] for one in spellings), ["Accept: x", "user-agent: b"], ["cookie: a=1"]):
+            assert await knows_after(both, head("/a", *fields))
+        for one in spellings:
+            for other in spellings:
+                said = await both.same(head("/a", one, other))
+                assert b" 400 " in said.partition(b"\r\n")[0]
+                await both.same(head("/a", one, "X: 1", other))
+                await both.same(head("/a", "Accept: x", one, other))
+
+
+async def test_an_answer_is_never_kept_by_the_head_of_the_request_behind() -> None:
+    async def telling(exchange: Exchange) -> None:
+        control = "no-store" if exchange.target == "/private" else "max-age=100"
+        await exchange.answer(200, exchange.target.encode(), cache_control=control)
+
+    async with twins(telling) as both:
+        for _ in range(5):
+            for order in (("/a", "/b"), ("/b", "/a", "/c"), ("/a", "/private")):
+                said = await both.same(*map(head, order), rests=False)
+                assert [part.split(b"HTTP/1.1")[0].decode() for part in said.split(b"\r\n\r\n")[1:]] == [
+                    *order
+                ]
+        for target in ("/a", "/b", "/c", "/private"):
+            assert (await both.same(head(target))).endswith(target.encode())
+
+
+async def test_more_than_aiohttp_takes_in_at_once() -> None:
+    async with twins() as both:
+        await both.know(head())
+        said = await both.same(*[head()] * 300, head()[:9], head()[9:], head(), rests=False)
+        assert said.count(b"HTTP/1.1 200 OK") == 302

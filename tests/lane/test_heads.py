@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgeproxy.lane.heads import is_plain, shortening
+from edgeproxy.lane.heads import Shortening, is_plain
 
-SHORTENED = shortening({"user-agent", "cookie", "accept"})
+SHORTENED = Shortening({"user-agent", "cookie", "accept"}).short
 LINE = b"GET /a HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -101,3 +101,19 @@ def test_a_short_form_that_is_plain_was_made_of_what_is_plain(pieces: list[bytes
         if short is not None and is_plain(short):
             assert is_plain(data)
             assert SHORTENED(short) == short
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [(b"X: user-agent:", True), (b"USER-AGENT: x", False), (b"cookie : x", False), (b"Accept:", False)],
+)
+def test_a_form_of_others_has_none_of_the_names(line: bytes, wanted: bool) -> None:
+    assert Shortening({"user-agent", "cookie", "accept"}).is_short(LINE + line + b"\r\n\r\n") is wanted
+
+
+def test_where_all_counts_nothing_is_taken_out() -> None:
+    nothing = Shortening(())
+    for line in (b"User-Agent: x", b"user-agent: x", b": x"):
+        head = LINE + line + b"\r\n\r\n"
+        assert nothing.short(head) == head
+        assert nothing.is_short(head)

@@ -65,18 +65,18 @@ class Pipe(asyncio.Transport):
         self.waits = b""
         self.room = 1 << 60
         self.is_lost = False
-        self._inbox: list[bytes] = []
+        self.inbox: list[bytes] = []
         self._is_closing = False
         self._reads = True
         protocol.connection_made(self)
 
     def feed(self, data: bytes) -> None:
-        self._inbox.append(data)
+        self.inbox.append(data)
         self._deliver()
 
     def _deliver(self) -> None:
-        while self._inbox and self._reads and not self._is_closing:
-            self.protocol.data_received(self._inbox.pop(0))
+        while self.inbox and self._reads and not self._is_closing:
+            self.protocol.data_received(self.inbox.pop(0))
 
     def end(self) -> None:
         """The viewer says that it will send no more."""
@@ -165,17 +165,19 @@ class Side:
 
     async def rest(self, pipe: Pipe) -> None:
         """Return when nothing happens on the connection any more, however long one waits."""
-        protocol = pipe.protocol
+        protocol, before, still = pipe.protocol, (0, 0, 0), 0
         for turn in range(20_000):
             await asyncio.sleep(0)
+            now = (len(pipe.sent), protocol._request_count, len(pipe.inbox))
+            before, still = now, still + 1 if now == before else 0
             waiter = protocol._waiter
-            if protocol._task_handler is None or (pipe.waits and turn > 300):
+            if protocol._task_handler is None or (pipe.waits and still > 300):
                 return
-            if turn > 2 and waiter is not None and not waiter.done() and not protocol._messages:
+            if turn > 2 and waiter is not None and not waiter.done() and not pipe.inbox:
                 return
             # A body of which not all has come: it never will.
             asked = protocol._current_request
-            if turn > 300 and (asked is None or not asked.content.is_eof()):
+            if still > 300 and (asked is None or not asked.content.is_eof()):
                 return
         raise AssertionError("it never rests")
 
