@@ -4,7 +4,7 @@ Starts a bare-protocol origin, nginx with one worker and `edgeproxy serve` on lo
 in turn, and prints medians: requests a second, and the processor time that a request takes of the server,
 which other work on the machine moves less. Needs wrk and nginx (Debian: wrk, nginx-light).
 
-    python bench/lane.py [--rounds 5] [--seconds 3] [--json FILE]
+    python -m bench.lane [--rounds 5] [--seconds 3] [--json FILE]
 """
 
 import argparse
@@ -23,7 +23,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from roads import ADMIN, ORIGIN, VIEWERS, serve_origin
+from bench.roads import ADMIN, ORIGIN, VIEWERS, serve_origin
 
 NGINX = 19403
 CONFIG = f"""
