@@ -4,7 +4,6 @@ The only file that sees all parts.
 """
 
 import asyncio
-import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,6 +38,7 @@ from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
@@ -50,16 +50,30 @@ from edgeproxy.store.tiers import Tiers
 
 @dataclass(slots=True)
 class Observers:
-    """Who hears of requests and of jobs that have ended."""
+    """Who hears of requests and of jobs that have ended.
+
+    All requests are counted. Who is in `on_record` gets the record of each, who is in `on_faulty` of those
+    alone in which something was out of order: for a hit none is made unless somebody wants it.
+    """
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_faulty: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
     on_fault: list[Callable[[str], None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
+        self.tally.add(record)
+        self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """A request has ended that has been counted."""
         for observer in self.on_record:
             observer(record)
+        if record.fault:
+            for observer in self.on_faulty:
+                observer(record)
 
     def job(self, job: Job, outcome: Outcome) -> None:
         """An attempt of a job has ended."""
@@ -117,7 +131,7 @@ class App:
         self.gateway = gateway
         self.observers = observers
         self.clock = clock
-        self.tally = Tally()
+        self.tally = observers.tally
         self._cache = cache
         self._flights = flights
         self._worker = worker
@@ -126,7 +140,6 @@ class App:
         self._explainer = explainer
         self._changes = changes
         self._started = clock.elapsed()
-        observers.on_record.append(self.tally.add)
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
@@ -283,7 +296,7 @@ async def opened(
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
-        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
 
         async def bury(bucket: str, key: bytes) -> None:
@@ -324,11 +337,6 @@ async def _disk(
     stack.push_async_callback(disk.close)
     await disk.open()
     return disk
-
-
-def request_id() -> str:
-    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
 
 
 def new_instance() -> str:

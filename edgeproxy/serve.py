@@ -65,9 +65,13 @@ async def viewed(
     async with opened(config, observers=observers, member=member) as app:
         server = config.server
         limits = Limits(
-            server.max_connections, server.max_request_body, server.head_timeout, server.idle_timeout
+            server.max_connections,
+            server.max_request_body,
+            server.head_timeout,
+            server.idle_timeout,
+            server.express_lane,
         )
-        listener = Listener(app.gateway, limits, app.clock, app.observers.record)
+        listener = Listener(app.gateway, limits, app.clock, app.observers)
         try:
             await listener.open(sockets)
             yield Viewed(app, listener)
@@ -135,7 +139,9 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
 def logged(config: Config, say: Callable[[str], None]) -> tuple[Observers, RequestLog]:
     """Observers that write the log of `config` to standard output; `say` hears of faults."""
     log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
-    return Observers([log.request], [log.job], [say]), log
+    observers = Observers(on_job=[log.job], on_fault=[say])
+    (observers.on_record if config.log.access else observers.on_faulty).append(log.request)
+    return observers, log
 
 
 async def until_signal(before_end: Callable[[], None] | None = None) -> str:

@@ -85,6 +85,9 @@ class Server(Section):
     """How long a viewer may take to send a request head."""
     idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
+    express_lane: Bool = True
+    """Answer repeats of a request that memory alone answered straight from there, in front of the HTTP
+    server: the same answers, ten times as many."""
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
