@@ -367,6 +367,17 @@ async def test_an_object_without_length_is_added_to_if_it_is_whole(farm: Build) 
     assert json.loads((await api.ask())[1])["__server__"] == "a"
 
 
+async def test_an_object_that_is_cut_before_it_could_be_added_to_is_an_error(farm: Build) -> None:
+    async def does(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
+        exchange.writer.close()
+
+    api = await farm({"a": does}, "annotate: true")
+    assert (await api.ask())[::2] == (502, "api/a=200")
+    assert api.pool.members[0].failures == 1
+    assert api.pool._room.used_bytes == 0
+
+
 async def test_upstream_headers(farm: Build) -> None:
     more = "server:  {listen: '127.0.0.1:0', debug_headers: false}"
     api = await farm({"a": None}, "upstream_headers: true", more=more)
