@@ -136,7 +136,7 @@ async def test_a_node_that_fails_costs_the_viewer_nothing(farm: Build, does: obj
 
 
 async def test_a_node_that_hangs_is_left_when_its_time_is_up(farm: Build) -> None:
-    api = await farm({"a": hang, "b": None}, "timeouts: {first_byte: 50ms}")
+    api = await farm({"a": hang, "b": None}, "timeouts: {first_byte: 100ms}")
     assert await api.ask() == (200, b"b", "api/a=origin-timeout api/b=200")
 
 
@@ -258,13 +258,40 @@ async def test_all_down_then_back(farm: Build) -> None:
     assert (await api.ask())[:2] == (200, b"a")
 
 
-async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
-    async def drip(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\n")
-        for _ in range(100):
-            await exchange.send(b".")
-            await asyncio.sleep(0.02)
+async def drip(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\n")
+    for _ in range(100):
+        await exchange.send(b".")
+        await asyncio.sleep(0.02)
 
+
+@pytest.mark.parametrize(
+    ("does", "timeouts", "seen"),
+    [(hang, "first_byte: 70ms", 0), (drip, "total: 200ms", 5)],
+    ids=["hang", "drip"],
+)
+async def test_a_node_that_takes_too_long_is_left_alone_too(
+    farm: Build, does: Script, timeouts: str, seen: int
+) -> None:
+    api = await farm({"a": does, "b": None, "c": None}, f"timeouts: {{{timeouts}}}")
+    errors = 0
+    for _ in range(20):
+        try:
+            errors += (await api.ask())[0] != 200
+        except aiohttp.ClientPayloadError:
+            errors += 1
+    (pool,) = await api.edge.gateway.app.pools()
+    assert (errors, pool["nodes"][0]["requests"]) == (seen, 5)
+
+
+async def test_when_all_are_down_they_are_left_alone_all(farm: Build) -> None:
+    """No answer at all is nothing that a request could bring about: there is no share that stays."""
+    api = await farm({"a": "refuse", "b": cut})
+    codes = [(await api.ask())[0] for _ in range(10)]
+    assert codes == [502] * 5 + [503] * 5
+
+
+async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
     api = await farm({"a": drip}, "timeouts: {total: 100ms}")
     with pytest.raises(aiohttp.ClientPayloadError):
         await api.ask()
@@ -273,9 +300,10 @@ async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
 
 
 async def test_the_total_holds_for_all_attempts_together(farm: Build) -> None:
-    api = await farm({"a": hang, "b": hang}, "timeouts: {total: 100ms, first_byte: 70ms}")
+    api = await farm({"a": cut, "b": hang}, "timeouts: {total: 200ms}")
     code, _, trail = await api.ask()
-    assert (code, trail) == (504, "api/a=origin-timeout api/b=origin-timeout")
+    assert (code, trail) == (504, "api/a=origin-cut api/b=origin-timeout")
+    assert [member.failures for member in api.pool.members] == [1, 1]
 
 
 async def test_who_does_not_wait_any_longer_speaks_against_nobody(farm: Build) -> None:
