@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("origins", "record"),
     ("store",),
     ("backfill",),
-    ("assembly", "gateway", "log"),
+    ("assembly", "gateway", "log", "lambdas"),
     ("explain",),
     ("app",),
     ("admin", "server"),
