@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("admin", "server"),
     ("serve",),
-    ("workers", "lab"),
+    ("workers", "lab", "packaging"),
     ("cli",),
     ("__main__",),
 )
