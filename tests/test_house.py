@@ -41,6 +41,7 @@ PURE = frozenset(
         "functools",
         "ipaddress",
         "itertools",
+        "json",
         "math",
         "re",
         "typing",
