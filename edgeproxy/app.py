@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import groups_into, queue_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Job, Outcome, Wanted
@@ -132,6 +132,10 @@ class App:
         """Queue these jobs again; gives how many.  Raises `QueueError`."""
         return await self._worker.queue.retry(wanted)
 
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
+        return await self._worker.cancel(wanted)
+
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
         await self._worker.queue.pause(is_paused)
@@ -202,15 +206,25 @@ async def opened(
             config,
             clock,
             frozenset(writers),
+            worker=member.number if member is not None else 0,
             on_fault=observers.fault,
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
+        tombstones = await tombstones_of(config, clock)
+        stack.push_async_callback(tombstones.close)
         source = Source(origins.secondaries, cache, flights, clock.now)
-        worker = worker_of(config, queue, source, writers, clock, observers.job)
+        worker = worker_of(config, queue, source, writers, clock, observers.job, tombstones)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        filler = Filler(
+            tuple(rule.value() for rule in config.backfill.rules),
+            prefixes,
+            groups_into(origins.buckets),
+            worker,
+            tombstones,
+            config.backfill.tombstone_for,
+        )
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())

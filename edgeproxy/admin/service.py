@@ -49,12 +49,16 @@ class Operated(Protocol):
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """Whether the backfill is paused, and these jobs of it as plain values, the newest first.
 
-        Raises `QueueError` and `NotDoneError`, as the next two do.
+        Raises `QueueError` and `NotDoneError`, as the next three do.
         """
         ...
 
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many."""
+        ...
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many."""
         ...
 
     async def pause_jobs(self, is_paused: bool) -> None:
@@ -116,6 +120,8 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             match request.match_info["what"]:
                 case "retry":
                     return web.json_response({"queued": await app.retry_jobs(wanted_jobs(request.query))})
+                case "cancel":
+                    return web.json_response({"cancelled": await app.cancel_jobs(wanted_jobs(request.query))})
                 case what:
                     await app.pause_jobs(what == "pause")
                     return web.json_response({"paused": what == "pause"})
@@ -131,7 +137,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
     admin.router.add_get("/explain", explain)
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
-    admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
     return admin
 
 

@@ -10,13 +10,40 @@ from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+
+
+async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
+    """What is not to be filled again, to be closed.  Raises `QueueError`."""
+    folder = config.state.folder
+    tombstones = Tombstones(folder / "tombstones.sqlite" if folder is not None else None, clock)
+    await tombstones.open()
+    return tombstones
+
+
+def addresses_of(config: Config) -> dict[str, str]:
+    """What the URLs of each group's source begin with."""
+    sources = {name: config.origins[group.members[1]] for name, group in config.origin_groups.items()}
+    return {
+        name: f"{source.url if isinstance(source, HttpOrigin) else f's3://{source.bucket}'}{source.origin_path}"
+        for name, source in sources.items()
+    }
+
+
+def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
+    """For each target of `buckets`, all the targets that have the same bucket."""
+    return {
+        target: tuple(name for name, other in buckets.items() if other is section)
+        for target, section in buckets.items()
+    }
 
 
 async def writers_of(
@@ -37,14 +64,18 @@ async def queue_of(
     clock: Clock,
     groups: frozenset[str],
     *,
+    worker: int = 0,
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`.
+
+    `worker` is the number of this process among all that serve, whose jobs have each a number of its own.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
+        return MemoryQueue(terms, clock, first=worker + 1, step=config.server.workers)
     path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
@@ -58,6 +89,7 @@ def worker_of(
     writers: Mapping[str, BucketWriter],
     clock: Clock,
     on_outcome: Callable[[Job, Outcome], None],
+    tombstones: Tombstones,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
@@ -70,11 +102,13 @@ def worker_of(
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
+        tombstones=tombstones,
+        addresses=addresses_of(config),
     )
 
 
 def _writer(section: S3Section, config: Config) -> BucketWriter:
-    given = section.credentials
+    given, folder = section.credentials, config.state.folder
     return BucketWriter(
         section.bucket,
         region=section.region,
@@ -85,5 +119,8 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        parts_at_once=config.backfill.parts_at_once,
+        timeout_s=config.backfill.write_timeout,
+        connections=config.backfill.concurrency * config.backfill.parts_at_once,
+        uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

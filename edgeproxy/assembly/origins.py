@@ -27,7 +27,7 @@ class Origins:
     secondaries: Mapping[str, Origin]
     """The secondary of each group."""
     buckets: Mapping[str, S3Section]
-    """The primary of each group that has a bucket for one."""
+    """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
 
     @property
     def targets(self) -> dict[str, Origin]:
@@ -42,7 +42,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
         stack.push_async_callback(wire.close)
         await wire.open()
-        single[name] = _origin(name, section, wire, clock)
+        single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
     groups = config.origin_groups
     return Origins(
         single=single,
@@ -51,15 +51,24 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
             for name, g in groups.items()
         },
         secondaries={name: single[g.members[1]] for name, g in groups.items()},
-        buckets={
-            name: section
-            for name, group in groups.items()
-            if isinstance(section := config.origins[group.members[0]], S3Section)
-        },
+        buckets=_buckets(config),
     )
 
 
-def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
+def _buckets(config: Config) -> dict[str, S3Section]:
+    alone = {section.target_origin for section in (*config.behaviors, config.default_behavior)}
+    primaries = {name: group.members[0] for name, group in config.origin_groups.items()}
+    primaries |= {name: name for name in sorted(alone & config.origins.keys())}
+    return {
+        target: section
+        for target, primary in primaries.items()
+        if isinstance(section := config.origins[primary], S3Section)
+    }
+
+
+def _origin(
+    name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock, *, shows_notes: bool
+) -> Origin:
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
@@ -67,7 +76,16 @@ def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
     keys = _keys(name, section)
-    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+    return S3Origin(
+        name,
+        bucket,
+        wire,
+        keys,
+        clock.now,
+        path=section.origin_path,
+        custom_headers=custom,
+        shows_notes=shows_notes,
+    )
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

@@ -5,6 +5,7 @@
 
 Only `v` and `uri` must be there. Without a `key` the object's is that of the path, and without a `group`
 it is for whoever reads it to know which bucket is meant. A key that is no UTF-8 stands in `key_hex`.
+With `"refresh": true` an object of ours that is there is replaced, if the source has another by now.
 """
 
 import json
@@ -48,6 +49,8 @@ def message_text(job: Job) -> str:
         "max_bytes": job.max_bytes,
         "headers": job.headers,
     }
+    if job.refresh:
+        told["refresh"] = True
     if job.cache_key is not None:
         told["cache_key"] = json.loads(key_text(job.cache_key))
     return json.dumps(told, separators=(",", ":"))
@@ -81,6 +84,7 @@ def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
         max_bytes=_size(told),
         query=query,
         headers=_headers(told),
+        refresh=told.get("refresh") is True,
     )
 
 

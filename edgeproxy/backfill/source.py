@@ -1,6 +1,7 @@
 """Where a job's bytes come from: those that served the viewer if they are whole, else the full origin."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from edgeproxy.backfill.job import Job
 from edgeproxy.core.key import CacheKey
@@ -12,6 +13,9 @@ from edgeproxy.store.flight import Flights, Shared
 from edgeproxy.store.tiers import Found, Tiers
 
 _WHOLE_AND_PLAIN = Headers([("Accept-Encoding", "identity")])
+
+Conditions: TypeAlias = tuple[tuple[str, str], ...]
+"""Fields that ask for an object only if it is another than we have."""
 
 
 class Source:
@@ -29,10 +33,13 @@ class Source:
         self._flights = flights
         self._now = now
 
-    async def open(self, job: Job) -> Reply:
-        """The object of `job`, to be closed by the caller.  Raises `OriginError`."""
-        if job.cache_key is None:
-            return await self._fetched(job)
+    async def open(self, job: Job, conditions: Conditions = ()) -> Reply:
+        """The object of `job`, to be closed by the caller.  Raises `OriginError`.
+
+        With `conditions`, or where an object of ours may have to be replaced, the full origin is asked.
+        """
+        if job.cache_key is None or job.refresh:
+            return await self._fetched(job, conditions)
         return (
             await self._flying(job.cache_key) or await self._stored(job.cache_key) or await self._fetched(job)
         )
@@ -65,9 +72,9 @@ class Source:
             return Reply(head, entry.body.part(0, len(entry.body) - 1))
         return Reply(head, whole_body(entry.body))
 
-    async def _fetched(self, job: Job) -> Reply:
+    async def _fetched(self, job: Job, conditions: Conditions = ()) -> Reply:
         return await self._secondaries[job.group].fetch(
-            Request("GET", job.path, job.query, headers=_WHOLE_AND_PLAIN)
+            Request("GET", job.path, job.query, headers=_WHOLE_AND_PLAIN.having(*job.headers, *conditions))
         )
 
 

@@ -5,19 +5,30 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Outcome, Skipped, State, ending
-from edgeproxy.backfill.queue import POLL_S, Queue
+from edgeproxy import __version__
+from edgeproxy.backfill.job import LIVE, Failed, Job, Lease, Lost, Outcome, Skipped, State, Wanted, ending
+from edgeproxy.backfill.queue import POLL_S, Queue, QueueError
 from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.writer import BucketWriter
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.writer import BucketWriter, Held, Order
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import unfit_head
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import backoff_s
+from edgeproxy.origins.base import Reply
 
+_LOOK_S = 0.1
+"""How often it is looked whether a queue that keeps nothing has been paused."""
 _MISSING = frozenset({404, 410})
 """The source has it not: nothing to copy, and nothing to try again soon."""
+
+
+Watch: TypeAlias = Callable[[Reply], Reply]
+"""Sees what the source gave before it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,8 @@ class Left:
 class Worker:
     """`concurrency` tasks over one queue, which is the worker's to close.
 
-    `on_outcome(job, outcome)` hears of every attempt's end; `random` gives numbers in [0, 1).
+    `addresses` says what the URLs of each group's source begin with. `on_outcome(job, outcome)` hears of
+    every attempt's end; `random` gives numbers in [0, 1).
     """
 
     def __init__(
@@ -56,7 +68,11 @@ class Worker:
         clock: Clock,
         random: Callable[[], float],
         on_outcome: Callable[[Job, Outcome], None],
+        tombstones: Tombstones,
+        addresses: Mapping[str, str],
     ) -> None:
+        self._tombstones = tombstones
+        self._addresses = addresses
         self._queue = queue
         self._source = source
         self._writers = writers
@@ -66,6 +82,7 @@ class Worker:
         self._random = random
         self._on_outcome = on_outcome
         self._tasks: list[asyncio.Task[None]] = []
+        self._begun: set[asyncio.Task[Outcome | None]] = set()
         self._extending: asyncio.Task[None] | None = None
         self._attempts: dict[Lease, asyncio.Task[Outcome]] = {}
         self._lost: set[Lease] = set()
@@ -88,6 +105,33 @@ class Worker:
         reason = Reason.DRAINING if is_late else self._queue.offer(job)
         self.counts[f"refused-{reason}" if reason is not None else "queued"] += 1
         return reason
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """The right to begin this very job now, else why not: see `Queue.take`. It has to be begun."""
+        taken = Reason.DRAINING if self._is_draining else await self._queue.take(job)
+        self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
+        return taken
+
+    def begin(self, lease: Lease, watch: Watch) -> "asyncio.Task[Outcome | None]":
+        """Do the job of `lease` beside all others, and whoever waits for it; None if it was given up."""
+        task = asyncio.get_running_loop().create_task(self._do(lease, watch))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
+
+    async def is_held(self, job: Job) -> bool:
+        """Whether somebody, here or elsewhere, is at it."""
+        return await self._queue.is_held(job)
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """Let these be done no more, those that are at work here at once; gives how many.
+
+        Raises `QueueError`.
+        """
+        done = await self._queue.cancel(wanted)
+        await self._keep_leases()
+        self._settled.set()
+        return done
 
     def refused(self, reason: Reason) -> None:
         """A job that was taken in turned out not to be wanted."""
@@ -119,14 +163,15 @@ class Worker:
         if not self._queue.is_durable:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self.idle()
+                    await self._all_done()
         self._is_stopping = True
         self._queue.wake()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(0.0, ending - self._clock.elapsed()))
+        at_work = {*self._tasks, *self._begun}
+        if at_work:
+            await asyncio.wait(at_work, timeout=max(0.0, ending - self._clock.elapsed()))
         for attempt in self._attempts.values():
             attempt.cancel()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*at_work)
         self._tasks = []
         if self._extending is not None:
             self._extending.cancel()
@@ -136,16 +181,27 @@ class Worker:
         live = await self.live()
         return Left(unwritten, live) if self._queue.is_durable else Left(live, 0)
 
+    async def _all_done(self) -> None:
+        """Return when nothing more will happen: what waits in a paused queue will not."""
+        idle = asyncio.ensure_future(self.idle())
+        try:
+            while not idle.done() and (self._attempts or not await self._queue.is_paused()):
+                await asyncio.wait([idle], timeout=_LOOK_S)
+        finally:
+            idle.cancel()
+
     async def _work(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._do(lease)
+            await self._do(lease, _unseen)
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
         async with self._turn:
             while not self._is_stopping:
                 lease = await self._queue.lease()
-                if lease is not None and self._is_stopping:
+                if isinstance(lease, Lost):
+                    self._bury(lease.job)
+                elif lease is not None and self._is_stopping:
                     await self._queue.release(lease)
                 elif lease is not None:
                     return lease
@@ -153,18 +209,27 @@ class Worker:
                     await self._queue.arrival()
         return None
 
-    async def _do(self, lease: Lease) -> None:
+    def _bury(self, job: Job) -> None:
+        """Nobody is left who could tell of this job."""
+        self.counts[f"{State.DEAD}-{Reason.WORKER_LOST}"] += 1
+        message = f"none of {job.attempt} workers lived to its end"
+        self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
+        self._settled.set()
+
+    async def _do(self, lease: Lease, watch: Watch) -> Outcome | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job))
+        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, watch))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
             if not attempt.cancelled():
                 await self._settle(lease, attempt.result(), self._clock.elapsed() - started)
-            elif lease in self._lost:
+                return attempt.result()
+            if lease in self._lost:
                 self.counts["lost"] += 1
             else:
                 await self._queue.release(lease)
+            return None
         finally:
             attempt.cancel()
             self._lost.discard(lease)
@@ -175,19 +240,28 @@ class Worker:
         """Keep the leases; leave the jobs alone that others have taken over."""
         while True:
             await asyncio.sleep(self._schedule.extend_every_s)
-            if self._attempts:
-                for lease in await self._queue.extend(self._attempts):
-                    if lease in self._attempts:
-                        self._lost.add(lease)
-                        self._attempts[lease].cancel()
+            await self._keep_leases()
 
-    async def _attempt(self, job: Job) -> Outcome:
+    async def _keep_leases(self) -> None:
+        if self._attempts:
+            for lease in await self._queue.extend(self._attempts):
+                if lease in self._attempts:
+                    self._lost.add(lease)
+                    self._attempts[lease].cancel()
+
+    async def _attempt(self, job: Job, watch: Watch) -> Outcome:
         writer = self._writers[job.group]
         try:
-            if await writer.exists(job.key):
-                return Skipped(Reason.EXISTS)
-            reply = await self._source.open(job)
+            if await self._tombstones.holds(job.identity):
+                return Skipped(Reason.TOMBSTONE)
+            held = await writer.look(job.key)
+            if held is not None and not (job.refresh and is_marked(held.notes)):
+                return Skipped(Reason.NOT_OURS if job.refresh else Reason.EXISTS)
+            asked = conditions(held.notes) if held is not None else ()
+            reply = watch(await self._source.open(job, asked))
             try:
+                if held is not None and is_unchanged(held.notes, reply.head):
+                    return Skipped(Reason.UNCHANGED)
                 if reply.head.status in _MISSING:
                     return Skipped(Reason.SOURCE_STATUS)
                 if reply.head.status != 200:
@@ -200,15 +274,34 @@ class Worker:
                     return Skipped(reason)
                 if reply.head.length is not None and reply.head.length > job.max_bytes:
                     return Skipped(Reason.TOO_LARGE)
-                return await writer.write(job.key, reply.head, reply.body, job.max_bytes)
+                return await writer.write(job.key, reply.head, reply.body, self._order(job, reply, held))
             finally:
                 reply.close()
         except WriteError as error:
             return Failed(error.reason, error.message, error.is_final)
         except EdgeError as error:
             return Failed(error.reason, error.message)
+        except QueueError as error:
+            return Failed(Reason.INTERNAL, str(error))
         except Exception as error:  # a worker that dies would stop all that follow
             return Failed(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _order(self, job: Job, reply: Reply, held: Held | None) -> Order:
+        """How the object of `job` is to be written, in place of `held` if there is one."""
+        address = self._addresses.get(job.group, "")
+        url = f"{address}{job.path}{'?' if job.query else ''}{job.query}" if address else ""
+
+        async def veto() -> Reason | None:
+            return Reason.TOMBSTONE if await self._tombstones.holds(job.identity) else None
+
+        return Order(
+            job.max_bytes,
+            notes(reply.head, url, f"edgeproxy/{__version__}"),
+            over=held.etag if held is not None else None,
+            # What only looks like a digest must not keep an object out for ever: it counts but once.
+            doubts=job.attempt > 1,
+            veto=veto,
+        )
 
     async def _settle(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         job, schedule = lease.job, self._schedule
@@ -234,3 +327,7 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
+
+
+def _unseen(reply: Reply) -> Reply:
+    return reply

@@ -39,6 +39,15 @@ def _filters(states: tuple[str, ...], group: str | None, prefix: str | None) -> 
     return {name: value for name, value in given.items() if value}
 
 
+def _changed(path: Path, what: str, answer: str, numbers: tuple[int, ...], **filters: Any) -> int:
+    """Have `what` done to the jobs that are meant; gives how many, which the gateway calls `answer`."""
+    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
+    if not any(wanted):
+        fail(f"{what}: want NUMBERS, --state, --group or --prefix")
+    everything = {"limit": 10**9}
+    return sum(steered(path, f"/backfill/{what}", one | everything, {})[answer] for one in wanted)
+
+
 @backfill.command()
 @CONFIG
 @_filtered
@@ -85,12 +94,20 @@ def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
 
     Those that wait, are at work or are stored are left alone.
     """
-    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
-    if not any(wanted):
-        fail("retry: want NUMBERS, --state, --group or --prefix")
-    everything = {"limit": 10**9}
-    queued = sum(steered(path, "/backfill/retry", one | everything, {})["queued"] for one in wanted)
-    click.echo(f"queued again: {queued}")
+    click.echo(f"queued again: {_changed(path, 'retry', 'queued', numbers, **filters)}")
+
+
+@backfill.command()
+@CONFIG
+@_filtered
+@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+def cancel(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
+    """Let jobs be done no more: those with NUMBERS, or else all that the filters cover.
+
+    What is at work is given up soon, unless it ends before. `retry` queues them again.
+    """
+    done = _changed(path, "cancel", "cancelled", numbers, **filters)
+    click.echo(f"cancelled: {done}")
 
 
 @backfill.command()

@@ -1,6 +1,7 @@
 """Is the bucket to be filled with what the full origin just gave, and if not, why."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from edgeproxy.core.directives import cache_control, targeted
 from edgeproxy.core.key import CacheKey, vary_names
@@ -17,6 +18,17 @@ _FILLING_METHODS = frozenset({"GET", "HEAD"})
 _FILLING_STATUSES = frozenset({200, 206, 304})
 
 
+class Mode(StrEnum):
+    """When an object is fetched for the bucket, and what the viewer gets meanwhile."""
+
+    QUEUE = "queue"
+    """Later, behind the viewer's back, who gets the full origin's answer at once."""
+    GENERATE = "generate"
+    """While the viewer waits, who gets that very object."""
+    REDIRECT = "redirect"
+    """While the viewer waits, who is then sent to the same address again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Which objects are backfilled. `on_status`: what the primary has to say of a missing object."""
@@ -25,6 +37,16 @@ class Rule:
     on_status: frozenset[int]
     max_object_bytes: int
     enabled: bool = True
+    methods: frozenset[str] = _FILLING_METHODS
+    """Methods of viewers that lead to it."""
+    content_types: tuple[str, ...] = ()
+    """Media types, lower case and without parameters, such as `image/*`; none = every type."""
+    min_object_bytes: int = 0
+    mode: Mode = Mode.QUEUE
+    sources: tuple[str, ...] = ()
+    """Where objects come from, in order; none = the group's secondary."""
+    refresh_s: float | None = None
+    """How often it is looked whether the object has changed at its source; None = never."""
 
 
 @dataclass(frozen=True, slots=True)

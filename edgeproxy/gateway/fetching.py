@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from edgeproxy.backfill.filler import Filler
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.clock import Clock
 from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
@@ -27,6 +28,8 @@ from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
 from edgeproxy.store.folder import DiskError
 from edgeproxy.store.tiers import Found, Tiers
+
+_DELETED = frozenset({200, 202, 204})
 
 
 class Fetcher:
@@ -65,6 +68,8 @@ class Fetcher:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
             visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
+            if sent.method == "DELETE" and reply.head.status in _DELETED:
+                await self._to_the_end(self._bury(visit, target, sent.path))
             written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
             if written:
                 # A viewer that leaves does not undo what it has written.
@@ -73,6 +78,13 @@ class Fetcher:
             reply.close()
             raise
         return reply
+
+    async def _bury(self, visit: Visit, target: str, path: str) -> None:
+        """See to it that what was deleted from a bucket stays so for a while."""
+        try:
+            await self._filler.deleted(target, path)
+        except QueueError as error:
+            visit.record.fault = f"what was deleted may be filled again: {error}"
 
     async def _to_the_end(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeproxy.core.message import Head, Request
+from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.selection import Attempt
 
 
@@ -38,6 +38,8 @@ class Reply:
     """Whether the message says where the body ends; otherwise a cut cannot be told from its end."""
     trail: tuple[Attempt, ...] = ()
     """Every origin that was asked, in order; the last one gave this answer."""
+    notes: Headers = field(default_factory=Headers)
+    """What we noted with the object when we wrote it, see `core/provenance`; not for viewers."""
 
 
 class Origin(Protocol):

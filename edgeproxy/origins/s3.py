@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import key_path, object_key
+from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.selection import Attempt
 from edgeproxy.core.validation import CONDITIONAL
@@ -30,7 +31,7 @@ _CODE = re.compile(rb"<Code>\s*([A-Za-z]{1,64})\s*</Code>")
 _VERSION = re.compile(r"(?:^|&)(versionId=[A-Za-z0-9._\-]{1,1024})(?:&|\Z)")
 
 # Error codes by which the server refuses us, not the object. They must not look like a missing key.
-_FAULTS = {
+FAULTS = {
     **dict.fromkeys(
         (
             "InvalidAccessKeyId",
@@ -95,7 +96,9 @@ class S3Origin:
         *,
         path: str = "",
         custom_headers: Headers,
+        shows_notes: bool = False,
     ) -> None:
+        """`shows_notes`: whether viewers see what the backfill noted with an object."""
         self.name = name
         self._bucket = bucket
         self._wire = wire
@@ -103,6 +106,7 @@ class S3Origin:
         self._now = now
         self._path = path
         self._custom_headers = custom_headers
+        self._shows_notes = shows_notes
 
     async def fetch(self, request: Request) -> Reply:
         """Ask for the object that the path names.
@@ -122,7 +126,11 @@ class S3Origin:
         except OriginError as error:
             error.trail = (Attempt(self.name, error.failover_as, error.reason),)
             raise
-        reply.head = Head(reply.head.status, reply.head.headers.without(_DROPPED))
+        headers = reply.head.headers.without(_DROPPED)
+        reply.notes = Headers(pair for pair in headers if is_ours(pair[0]))
+        if len(reply.notes) and not self._shows_notes:
+            headers = headers.without(name.lower() for name, _ in reply.notes)
+        reply.head = Head(reply.head.status, headers)
         reply.trail = (Attempt(self.name, reply.head.status),)
         return reply
 
@@ -164,8 +172,8 @@ class S3Origin:
             reply = _documented(reply.head.status, reply.head.headers, document)
         match = _CODE.search(document)
         code = match[1].decode() if match is not None else ""
-        if code in _FAULTS:
-            raise OriginError(_FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
+        if code in FAULTS:
+            raise OriginError(FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
         if code in _IMPOSSIBLE_KEY:
             return _documented(404, reply.head.headers, document)
         return reply

@@ -77,6 +77,8 @@ class Worker:
                 return await app.jobs(value)
             case "retry_jobs":
                 return await app.retry_jobs(value)
+            case "cancel_jobs":
+                return await app.cancel_jobs(value)
             case "pause_jobs":
                 return await app.pause_jobs(value)
             case "drain":
