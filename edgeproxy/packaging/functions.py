@@ -32,5 +32,14 @@ FUNCTIONS = (
         frozenset({"sqs"}),
         is_edge=True,
     ),
+    Function("queue_consumer", "takes messages from the queue and fills the bucket", frozenset({"s3"})),
+    Function(
+        "edge_origin_response",
+        "at CloudFront, after the bucket has answered: makes what it has not",
+        frozenset({"s3"}),
+        is_edge=True,
+    ),
+    Function("mirror_url", "a function URL as the second origin: stores, and sends back", frozenset({"s3"})),
+    Function("invalidate_on_put", "tells CloudFront of objects that have changed", frozenset({"cloudfront"})),
 )
 BY_NAME = {function.name: function for function in FUNCTIONS}
