@@ -11,6 +11,8 @@ from edgeproxy.origins.base import Reply
 _MISSING = frozenset({404, 410})
 """The source has it not: nothing to copy, and nothing to try again soon."""
 _TOO_MANY = 429
+UNVERIFIED = frozenset({Reason.LENGTH_MISMATCH, Reason.DIGEST_MISMATCH})
+"""Why bytes that came to their end are yet not the object; other faults then are the bucket's."""
 
 
 def unfit(head: Head, max_bytes: int, *, is_delimited: bool = True) -> Outcome | None:

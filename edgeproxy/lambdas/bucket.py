@@ -26,14 +26,14 @@ _WRITE_S = 30.0
 
 Watch: TypeAlias = Callable[[Reply], Reply]
 
-_writers: dict[str, BucketWriter] = {}
+_writers: dict[tuple[str, str | None], BucketWriter] = {}
 
 
 async def writer() -> BucketWriter:
     """The writer of the bucket that `s3_bucket` names; made once."""
     name = settings.text("s3_bucket", "S3_BUCKET", wanted="the name of a bucket")
-    if name not in _writers:
-        endpoint = settings.text("endpoint_url_s3", default="") or None
+    endpoint = settings.text("endpoint_url_s3", default="") or None
+    if (name, endpoint) not in _writers:
         made = BucketWriter(
             name,
             region=settings.text("s3_region", "AWS_REGION", default="us-east-1"),
@@ -49,8 +49,8 @@ async def writer() -> BucketWriter:
             uploads=Uploads(None),
         )
         await made.open()
-        _writers[name] = made
-    return _writers[name]
+        _writers[name, endpoint] = made
+    return _writers[name, endpoint]
 
 
 def key_of(path: str) -> bytes | Reason:

@@ -6,6 +6,7 @@ for a queue that is down: the request goes on after a second at most, whatever b
 
 import asyncio
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from edgeproxy.lambdas.reading import EventError
 
 _SEND_S = 1.0
 _FILLING = frozenset({"GET", "HEAD"})
+_OF_AWS = re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
 # The queue hears of an object once in a while from each process, not once for each viewer.
 _sent: TTLCache[tuple[str, str], None] = TTLCache(maxsize=10_000, ttl=60)
 
@@ -44,8 +46,8 @@ async def main(event: Any, context: Context) -> Any:
 async def _send(path: str, query: str) -> None:
     queue = settings.url("queue_url")
     # At the edge AWS_REGION is wherever the viewer is.
-    host = (urlsplit(queue).hostname or "").split(".")
-    region = settings.text("queue_region", default=host[1] if len(host) > 2 else "us-east-1")
+    of_aws = _OF_AWS.match(urlsplit(queue).hostname or "")
+    region = settings.text("queue_region", default=of_aws[1] if of_aws else "us-east-1")
     sqs = await client("sqs", region=region, attempts=1, timeout_s=_SEND_S)
     body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
     await sqs.send_message(QueueUrl=queue, MessageBody=body)

@@ -5,6 +5,7 @@ viewer gets 302 to `service_endpoint` + path with `Cache-Control: no-store`. Any
 text in JSON. The minimum TTL of the cache behaviour has to be 0, or CloudFront serves the 302 again.
 """
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ async def main(event: Any, context: Context) -> Any:
         # Also "//host" is a path: the address is put together, never resolved against another.
         path = normalise(got.request.path)
     except RequestError as error:
-        return answer(got, error.status, Headers([_JSON, _NO_STORE]), f'"{error.message}"'.encode())
+        return answer(got, error.status, Headers([_JSON, _NO_STORE]), json.dumps(error.message).encode())
     if got.request.method not in _ALLOWED:
         return answer(got, 405, Headers([("Allow", "GET, HEAD"), _JSON, _NO_STORE]), b'"want GET or HEAD"')
     key = key_of(path)
