@@ -19,7 +19,7 @@ MAX_UNPACKED_BYTES = 250 * 10**6
 
 _ALWAYS_NEEDED = frozenset({"sts"})
 """Services that credentials come from."""
-_UNUSED = ("/__pycache__/", "/docs/", "/tests/", "/examples-1.json")
+_UNUSED = ("/__pycache__/", "/tests/", "/examples-1.json")
 
 
 def built(
@@ -45,10 +45,11 @@ def built(
     files = {name: body for name, body in files.items() if _is_used(name, function.services | _ALWAYS_NEEDED)}
     if settings:
         files[SETTINGS] = json.dumps(dict(sorted(settings.items())), indent=2).encode() + b"\n"
+    path = folder / f"{function.name}.zip"
     try:
-        archive = archived(files, folder / f"{function.name}.zip")
+        archive = archived(files, path)
     except OSError as error:
-        raise PackageError(f"{error.filename or folder}: {error.strerror}") from error
+        raise PackageError(f"{path}: {error.strerror}") from error
     for size, limit, what in (
         (archive.size, MAX_ZIP_BYTES, "zipped"),
         (archive.unpacked, MAX_UNPACKED_BYTES, "unpacked"),

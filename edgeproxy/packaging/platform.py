@@ -33,8 +33,8 @@ class Platform:
         """What a wheel may be made for to run there."""
         machine = _MACHINE[self.architecture]
         newest = _GLIBC_MINOR.get(self.python, 34)
-        platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)]
-        platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
+        platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 4, -1)]
+        platforms += [f"{old}_{machine}" for old in ("manylinux2014", "manylinux2010", "manylinux1", "linux")]
         version = tuple(map(int, self.python.split(".")))
         tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, platforms=platforms)]
         return frozenset(tags)
