@@ -1,12 +1,16 @@
 """What fills the buckets: the queue, the writers, the worker."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
-from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
@@ -19,6 +23,9 @@ from edgeproxy.config.origins import Credentials, HttpOrigin
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.sourcing import Supplier, by_default
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.tiers import Tiers
 
 
 async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
@@ -27,15 +34,6 @@ async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
     tombstones = Tombstones(folder / "tombstones.sqlite" if folder is not None else None, clock)
     await tombstones.open()
     return tombstones
-
-
-def addresses_of(config: Config) -> dict[str, str]:
-    """What the URLs of each group's source begin with."""
-    sources = {name: config.origins[group.members[1]] for name, group in config.origin_groups.items()}
-    return {
-        name: f"{source.url if isinstance(source, HttpOrigin) else f's3://{source.bucket}'}{source.origin_path}"
-        for name, source in sources.items()
-    }
 
 
 def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
@@ -82,6 +80,63 @@ async def queue_of(
     return queue
 
 
+def source_of(
+    config: Config,
+    origins: Origins,
+    cache: Tiers,
+    flights: Flights,
+    clock: Clock,
+    on_change: Callable[[str], None],
+    capped_to: tuple[float | None, int | None] = (None, None),
+) -> Source:
+    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again.
+
+    `capped_to`: requests and bytes a second that each source is asked for at most, besides its own caps.
+    """
+
+    def capped(supplier: Supplier) -> Supplier:
+        rate = min(filter(None, (supplier.rate, capped_to[0])), default=None)
+        bandwidth = min(filter(None, (supplier.bandwidth, capped_to[1])), default=None)
+        return replace(supplier, rate=rate, bandwidth=bandwidth)
+
+    named = {name: capped(supplier) for name, supplier in config.backfill.suppliers().items()}
+    secondaries = {name: capped(by_default(group.members[1])) for name, group in config.origin_groups.items()}
+    slow = sum(supplier.bandwidth is not None for supplier in named.values())
+    # What is slow on purpose leaves room for others.
+    share = max(1, config.backfill.concurrency // (slow + 1))
+    every = {**named, **{supplier.name: supplier for supplier in secondaries.values()}}
+    paces = {
+        name: Pace(
+            supplier,
+            clock,
+            at_once=share if supplier.bandwidth is not None else None,
+            sleep=asyncio.sleep,
+            random=random.random,
+            on_change=on_change,
+        )
+        for name, supplier in every.items()
+    }
+    return Source(
+        named,
+        secondaries,
+        paces,
+        origins.single,
+        origins.addresses,
+        _bases(config),
+        cache,
+        flights,
+        clock.now,
+    )
+
+
+def _bases(config: Config) -> dict[str, str]:
+    """What the URLs of each origin begin with."""
+    return {
+        name: f"{origin.url if isinstance(origin, HttpOrigin) else f's3://{origin.bucket}'}{origin.origin_path}"
+        for name, origin in config.origins.items()
+    }
+
+
 def worker_of(
     config: Config,
     queue: Queue,
@@ -97,13 +152,21 @@ def worker_of(
         queue,
         source,
         writers,
+        config.backfill.rule_values(),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
         tombstones=tombstones,
-        addresses=addresses_of(config),
+    )
+
+
+def maker_of(config: Config, worker: Worker) -> Maker:
+    """What has objects made by `worker` while viewers wait; to be closed."""
+    section = config.backfill
+    return Maker(
+        worker, slots=section.make_concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
     )
 
 
@@ -121,6 +184,7 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         part_bytes=config.backfill.part_size,
         parts_at_once=config.backfill.parts_at_once,
         timeout_s=config.backfill.write_timeout,
-        connections=config.backfill.concurrency * config.backfill.parts_at_once,
+        connections=(config.backfill.concurrency + config.backfill.make_concurrency)
+        * config.backfill.parts_at_once,
         uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

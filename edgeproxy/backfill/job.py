@@ -62,6 +62,16 @@ class Failed:
     reason: Reason
     message: str
     is_final: bool = False
+    after_s: float = 0.0
+    """It is not to be tried again earlier than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was tried: the source may not be asked for `in_s` seconds."""
+
+    reason: Reason
+    in_s: float
 
 
 Outcome: TypeAlias = Stored | Skipped | Failed

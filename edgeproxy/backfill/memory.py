@@ -107,6 +107,7 @@ class MemoryQueue:
             live.entry.state is State.LEASED and live.entry.job.attempt >= self._terms.attempts
         ):
             return Reason.RETRY_LATER  # whoever leases it next will bury it
+        live.entry = replace(live.entry, job=replace(job, attempt=live.entry.job.attempt))
         return self._leased(number, live)
 
     async def is_held(self, job: Job) -> bool:

@@ -84,7 +84,7 @@ def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
         max_bytes=_size(told),
         query=query,
         headers=_headers(told),
-        refresh=told.get("refresh") is True,
+        refresh=_flag(told, "refresh"),
     )
 
 
@@ -113,6 +113,13 @@ def _size(told: dict[str, Any]) -> int:
     value = told.get("max_bytes", MAX_OBJECT_BYTES)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise MessageError(f"max_bytes: got {_short(value)}, want bytes")
+    return value
+
+
+def _flag(told: dict[str, Any], name: str) -> bool:
+    value = told.get(name, False)
+    if not isinstance(value, bool):
+        raise MessageError(f"{name}: got {_short(value)}, want true or false")
     return value
 
 

@@ -168,10 +168,12 @@ class SqliteQueue:
     async def counts(self) -> Mapping[State, int]:
         """See `Queue`; none where the file cannot be read."""
         try:
-            return await self._do(self._ledger.counts)
+            counts = await self._do(self._ledger.counts)
         except LedgerError as error:
             self._note(error)
             return dict.fromkeys(State, 0)
+        self._live = sum(counts[state] for state in LIVE)
+        return counts
 
     async def entries(self, wanted: Wanted) -> list[Entry]:
         """See `Queue`."""

@@ -80,7 +80,8 @@ class Tombstones:
             self._known.pop(identity, None)
             if until:
                 self._known[identity] = until
-        if len(self._known) > self._most:
+        # Some more than was asked for, so that they need not be sorted each time.
+        if len(self._known) > self._most + self._most // 10:
             soonest = sorted(self._known, key=self._known.__getitem__)
             for identity in soonest[: len(self._known) - self._most]:
                 del self._known[identity]

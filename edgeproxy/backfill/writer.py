@@ -45,8 +45,9 @@ _ABORT_S = 10.0
 _CONNECT_S = 10.0
 
 _EXISTS = frozenset({"PreconditionFailed", "412"})
-_UNKNOWN = frozenset({"403", "404"})
-"""What a HEAD says of an object that is not there, or of which we may not know."""
+_UNHEARD_OF = frozenset({"NotImplemented", "501"})
+_UNKNOWN = frozenset({"400", "403", "404"})
+"""What a HEAD says of an object that is not there or cannot be, or of which we may not know."""
 _GONE = frozenset({"NoSuchUpload", "404"})
 _FINAL = frozenset(
     "AccessDenied InvalidAccessKeyId SignatureDoesNotMatch NoSuchBucket InvalidBucketName EntityTooLarge"
@@ -58,7 +59,7 @@ _FAILURES = (ClientError, BotoCoreError, HTTPClientError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Present:
     """An object that is in the bucket: its ETag, and what we noted with it."""
 
     etag: str
@@ -66,7 +67,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Manner:
     """How an object is to be written."""
 
     max_bytes: int
@@ -150,7 +151,7 @@ class BucketWriter:
             await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._stack.aclose()
 
-    async def look(self, key: bytes) -> Held | None:
+    async def look(self, key: bytes) -> Present | None:
         """What the bucket has under `key`; None also where we may not know (the write itself will tell).
 
         Raises `WriteError`.
@@ -162,9 +163,9 @@ class BucketWriter:
                 return None
             _raise(error, self._bucket, key)
         notes = Headers((_META + name.lower(), value) for name, value in found.get("Metadata", {}).items())
-        return Held(found.get("ETag", ""), notes)
+        return Present(found.get("ETag", ""), notes)
 
-    async def write(self, key: bytes, head: Head, body: AsyncIterator[bytes], order: Order) -> Outcome:
+    async def write(self, key: bytes, head: Head, body: AsyncIterator[bytes], manner: Manner) -> Outcome:
         """Write `body` under `key` with the fields of `head`, if it is whole and the key is as expected.
 
         The body has to raise when it is cut. Its length must be what `head` says, and so must its
@@ -174,14 +175,14 @@ class BucketWriter:
         """
         if not _is_text(key):
             return Skipped(Reason.BAD_KEY)
-        writing = _Writing(self, key, head, order)
+        writing = _Writing(self, key, head, manner)
         try:
             return await writing.run(body)
         except BaseException as error:
             await writing.abort()
             if isinstance(error, ClientError | BotoCoreError | HTTPClientError | TimeoutError):
                 if _code(error) in _EXISTS:
-                    return Skipped(Reason.EXISTS if order.over is None else Reason.CHANGED)
+                    return Skipped(Reason.EXISTS if manner.over is None else Reason.CHANGED)
                 _raise(error, self._bucket, key)
             raise
 
@@ -230,17 +231,17 @@ class BucketWriter:
 class _Writing:
     """One object on its way: in one piece when it is small, in parts otherwise."""
 
-    def __init__(self, writer: BucketWriter, key: bytes, head: Head, order: Order) -> None:
+    def __init__(self, writer: BucketWriter, key: bytes, head: Head, manner: Manner) -> None:
         self._writer = writer
         self._key = key
         self._head = head
-        self._order = order
-        self._fields = _kept_fields(head, order.notes)
-        self._condition = {"IfNoneMatch": "*"} if order.over is None else {"IfMatch": order.over}
+        self._manner = manner
+        self._fields = _kept_fields(head, manner.notes)
+        self._condition = {"IfNoneMatch": "*"} if manner.over is None else {"IfMatch": manner.over}
         self._part_bytes = writer._part_bytes
         if head.length is not None:
             self._part_bytes = max(self._part_bytes, -(-head.length // _MAX_PARTS))
-        self._checks = Checks(digest for digest in digests(head) if digest.is_sure or not order.doubts)
+        self._checks = Checks(digest for digest in digests(head) if digest.is_sure or not manner.doubts)
         self._size = 0
         self._begun: tuple[str, Mark | None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
@@ -250,7 +251,7 @@ class _Writing:
         pending = bytearray()
         async for chunk in body:
             self._size += len(chunk)
-            if self._size > self._order.max_bytes:
+            if self._size > self._manner.max_bytes:
                 await self.abort()
                 return Skipped(Reason.TOO_LARGE)
             self._checks.update(chunk)
@@ -272,9 +273,7 @@ class _Writing:
             await self.abort()
             return Skipped(reason)
         if self._begun is None:
-            await self._call(
-                "put_object", **self._fields, **self._condition, **self._writer._sealed(last), Body=last
-            )
+            await self._put(last)
             return Stored(self._size)
         upload_id, mark = self._begun
         parts = {"Parts": self._parts}
@@ -285,6 +284,18 @@ class _Writing:
         if mark is not None:
             await asyncio.to_thread(self._writer._uploads.end, mark)
         return Stored(self._size)
+
+    async def _put(self, body: bytes) -> None:
+        fields = {**self._fields, **self._writer._sealed(body), "Body": body}
+        try:
+            await self._call("put_object", **fields, **self._condition)
+        except ClientError as error:
+            if self._manner.over is None or _code(error) not in _EXISTS | _UNHEARD_OF:
+                raise
+            # Not every server knows If-Match here, or knows its own ETag in it (Ceph 16 does not).
+            if await self._why_not() is not None:
+                raise
+            await self._call("put_object", **fields)
 
     async def _send(self, part: bytes) -> None:
         """Let `part` be sent, once there is a place among those that are on their way."""
@@ -307,19 +318,20 @@ class _Writing:
         """Wait until no more than `at_most` parts are on their way; raises what went wrong with one."""
         while len(self._sending) > at_most:
             done, self._sending = await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
 
     async def _why_not(self) -> Reason | None:
         """The last look before the object is there."""
-        reason = await self._order.veto() if self._order.veto is not None else None
-        if reason is not None or (self._begun is None and self._order.over is None):
+        reason = await self._manner.veto() if self._manner.veto is not None else None
+        if reason is not None or (self._begun is None and self._manner.over is None):
             return reason
         # Not every server looks at the condition here (Ceph 16 does not): leave it a moment only.
         held = await self._writer.look(self._key)
-        if self._order.over is None:
+        if self._manner.over is None:
             return Reason.EXISTS if held is not None else None
-        return None if held is not None and held.etag == self._order.over else Reason.CHANGED
+        return None if held is not None and held.etag == self._manner.over else Reason.CHANGED
 
     def _verify(self) -> None:
         """Raise `WriteError` unless the bytes are what the head says."""

@@ -22,10 +22,11 @@ from edgeproxy.config.kinds import (
 from edgeproxy.config.origins import HEADER_VALUE, stand_once
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, refused
 from edgeproxy.config.units import Duration, Size, duration_text
-from edgeproxy.core.backfilling import Mode, Rule
+from edgeproxy.core.backfilling import MISSING_STATUSES, Mode, Rule
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Headers
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.refreshing import ON_EVENT
 from edgeproxy.core.sourcing import NEVER_PASSED, WANTED, Supplier, Template
 
 
@@ -89,23 +90,30 @@ class PassedHeaderName(HeaderName):
 
 
 class Refreshing(Kind[float | None]):
-    """`never`, or how often."""
+    """`never`, `on-event`, or how often."""
 
     def __init__(self) -> None:
-        super().__init__("never or {every: ...} with a duration such as 1d", "`never`, `{every: ...}`")
+        super().__init__(
+            "never, on-event or {every: ...} with a duration such as 1d",
+            "`never`, `on-event`, `{every: ...}`",
+        )
         self._every = Duration(above_zero=True)
 
     def read(self, value: object) -> float | None:
         match value:
             case None | "never":
                 return None
+            case "on-event":
+                return ON_EVENT
             case {"every": every, **others} if not others:
                 return self._every.read(every)
             case _:
                 raise ValueError(self.wanted)
 
     def write(self, value: float | None) -> object:
-        return "never" if value is None else {"every": duration_text(value)}
+        if value is None or value == ON_EVENT:
+            return "never" if value is None else "on-event"
+        return {"every": duration_text(value)}
 
     def schema(self) -> JsonSchema:
         every = {
@@ -114,7 +122,7 @@ class Refreshing(Kind[float | None]):
             "required": ["every"],
             "additionalProperties": False,
         }
-        return {"anyOf": [{"type": "string", "pattern": f"^never${OR_VARIABLE}"}, every]}
+        return {"anyOf": [{"type": "string", "pattern": f"^(never|on-event)${OR_VARIABLE}"}, every]}
 
 
 _PARAMETER = Text(r"[!-%\'-<>-~]+", "the name of a query parameter", "parameter")
@@ -227,9 +235,9 @@ class BackfillRule(Section):
     sources: Annotated[tuple[Name, ...], EachOnce] = ()
     """Where objects come from, by their names in `backfill.sources`, in order: the next is asked when one has
     it not, refuses or fails. Empty: the secondary of the group."""
-    on_status: Annotated[frozenset[Annotated[int, OneOf({403, 404})]], Field(min_length=1), EachOnce] = (
-        frozenset({403, 404})
-    )
+    on_status: Annotated[
+        frozenset[Annotated[int, OneOf(MISSING_STATUSES)]], Field(min_length=1), EachOnce
+    ] = frozenset({403, 404})
     """What the bucket has to say of the missing object."""
     methods: Annotated[tuple[Literal["GET", "HEAD"], ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
     """Methods of viewers that lead to a copy."""
@@ -240,7 +248,8 @@ class BackfillRule(Section):
     max_object: Bytes = 5 * 2**40
     """Largest object that is copied."""
     refresh: Annotated[float | None, Refreshing()] = None
-    """How often it is looked whether an object has changed at its source: `never`, or `{every: 1d}`."""
+    """When it is looked whether an object has changed at its source: `never`; `on-event`, when its path is
+    purged, or somebody says so; `{every: 1d}`, also when a viewer gets it, once in that time."""
     enabled: Bool = True
     """`false` leaves these paths out."""
 
@@ -289,6 +298,12 @@ class Backfill(Section):
     lease: SecondsAboveZero = 30.0
     """How long a job belongs to a process that says nothing more, such as one that was killed; then others
     may take it."""
+    make_concurrency: Annotated[int, Whole(1, 256)] = 16
+    """Objects that are made at once while viewers wait, beside those jobs; each holds one more part in
+    memory than they do. More wait for their turn."""
+    make_timeout: SecondsAboveZero = 60.0
+    """How long a viewer waits where the rule's mode is `generate` or `redirect`; then it gets what the bucket
+    said, and the object is made all the same."""
     missing_for: Seconds = 60.0
     """How long an object that the full origin said it has not (404, 410) is not queued again."""
     history: Annotated[int, Whole(0, 10_000_000)] = 10_000
@@ -305,3 +320,7 @@ class Backfill(Section):
     def suppliers(self) -> dict[str, Supplier]:
         """The sources as the rules take them, by name."""
         return {name: section.value(name) for name, section in self.sources.items()}
+
+    def rule_values(self) -> tuple[Rule, ...]:
+        """The rules as the rules of `core` take them, in order."""
+        return tuple(rule.value() for rule in self.rules)

@@ -31,6 +31,21 @@ class Reason(StrEnum):
     S3_NO_BUCKET = "s3-no-bucket"
     S3_REGION = "s3-region"
 
+    # A node of a pool is not asked, or none is.
+    NODE_CORDONED = "node-cordoned"
+    NODE_DRAINED = "node-drained"
+    NODE_DOWN = "node-down"
+    NODE_LAGGING = "node-lagging"
+    NODE_EJECTED = "node-ejected"
+    NODE_PROBED = "node-probed"
+    NODE_TRIED = "node-tried"
+    NO_NODE = "no-node"
+
+    # A request is not sent to another node.
+    ATTEMPTS_SPENT = "attempts-spent"
+    NOT_IDEMPOTENT = "not-idempotent"
+    RETRY_BUDGET = "retry-budget"
+
     # The answer is not what the origin said.
     ERROR_PAGE = "error-page"
 
@@ -75,6 +90,12 @@ class Reason(StrEnum):
     PRIMARY_NOT_S3 = "primary-not-s3"
     PRIMARY_STATUS = "primary-status"
     SOURCE_STATUS = "source-status"
+    SOURCE_DOWN = "source-down"
+    SOURCE_BUSY = "source-busy"
+    NO_SOURCE = "no-source"
+    REDIRECT_REFUSED = "redirect-refused"
+    TYPE_NOT_COPIED = "type-not-copied"
+    TOO_SMALL = "too-small"
     QUERY_IN_KEY = "query-in-key"
     VARIES = "varies"
     BAD_KEY = "bad-key"
@@ -83,17 +104,25 @@ class Reason(StrEnum):
     QUEUED_ALREADY = "queued-already"
     DRAINING = "draining"
     PAUSED = "paused"
+    MAKE_TIMEOUT = "make-timeout"
     RETRY_LATER = "retry-later"
     CANCELLED = "cancelled"
     EXISTS = "exists"
     TOMBSTONE = "tombstone"
     NOT_OURS = "not-ours"
+    NOT_THERE = "not-there"
     UNCHANGED = "unchanged"
+    CHECKED = "checked"
     CHANGED = "changed"
     LENGTH_MISMATCH = "length-mismatch"
     DIGEST_MISMATCH = "digest-mismatch"
     WRITE_FAILED = "write-failed"
     WORKER_LOST = "worker-lost"
+
+    # A change in a bucket purges nothing.
+    OTHER_BUCKET = "other-bucket"
+    OUTSIDE_ORIGIN_PATH = "outside-origin-path"
+    IGNORED_PRINCIPAL = "ignored-principal"
 
     # Something of ours broke.
     INTERNAL = "internal"

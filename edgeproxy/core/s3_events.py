@@ -43,6 +43,8 @@ class ObjectEvent:
     EventBridge the account only."""
     user_agent: str | None = None
     """With what; MinIO alone tells it."""
+    is_expiry: bool = False
+    """Whether a rule of the bucket removed it by its age, and nobody on purpose."""
 
 
 def is_later(sequencer: str, other: str) -> bool:
@@ -101,7 +103,8 @@ def _in_record(record: Any, place: str, depth: int) -> Iterator[ObjectEvent]:
 
 
 def _of_s3(record: dict[str, Any], place: str) -> Iterator[ObjectEvent]:
-    change = _change(_text(record, "eventName", place).removeprefix("s3:"))
+    name = _text(record, "eventName", place).removeprefix("s3:")
+    change = _change(name)
     if change is None:
         return
     s3, inner = _part(record, "s3", place), _under(place, "s3")
@@ -118,6 +121,7 @@ def _of_s3(record: dict[str, Any], place: str) -> Iterator[ObjectEvent]:
         sequencer=_known(item, "sequencer"),
         principal=_known(record.get("userIdentity"), "principalId"),
         user_agent=_known(record.get("source"), "userAgent"),
+        is_expiry=change is Change.REMOVED and "Expiration" in name,
     )
 
 
@@ -135,6 +139,7 @@ def _of_eventbridge(event: dict[str, Any], place: str) -> Iterator[ObjectEvent]:
         version=_known(item, "version-id"),
         sequencer=_known(item, "sequencer"),
         principal=_known(detail, "requester"),
+        is_expiry=change is Change.REMOVED and _known(detail, "reason") == "Lifecycle Expiration",
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.forwarding import CLAIMS
+from edgeproxy.core.freshness import http_date
 from edgeproxy.core.key import Pick, Selection, selected_query
 from edgeproxy.core.message import HOP_BY_HOP, SECRET_FIELDS, Headers, Request
 from edgeproxy.core.paths import key_path, normalise
@@ -27,6 +28,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _QUERY = re.compile(r"(?:[!$&-;=?-~]|%[0-9A-Fa-f]{2})*")
 _SENT_QUERY = re.compile(r"[^\x00-\x20\x7f#]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 NEVER_PASSED = (
@@ -128,6 +130,11 @@ class Supplier:
     rest_s: float = 30.0
     """How long it then is."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the path that is asked for is the viewer's own."""
+        return self.path.text in ("{rest}", "{path}") and not self.strip_prefix
+
     def passes(self, name: str) -> bool:
         """Whether a field of the viewer's (lower case) is sent."""
         return self.passed.takes(name) and name not in self.blocked and name not in NEVER_PASSED
@@ -139,13 +146,15 @@ def request_of(
     """The request for an object at `supplier`: always a GET for the whole, in no coding.
 
     `path` is the viewer's, `query` and `headers` are what was kept of the viewer's, from which only what
-    the supplier takes is sent. BAD_PATH where the path that comes out is ambiguous, or the query none.
+    the supplier takes is sent. BAD_PATH where the path that comes out is ambiguous, or the query none:
+    an ambiguous path of the viewer's own is asked for only as it is.
     """
     own_path, own_query = supplier.path.filled(path, _rest(path, supplier.strip_prefix), key)
-    try:
-        own_path = normalise(own_path)
-    except RequestError:
-        return Reason.BAD_PATH
+    if not supplier.is_plain:
+        try:
+            own_path = normalise(own_path)
+        except RequestError:
+            return Reason.BAD_PATH
     kept = selected_query(query, supplier.query)
     if not _SENT_QUERY.fullmatch(kept):
         return Reason.BAD_PATH
@@ -162,6 +171,14 @@ def _rest(path: str, prefix: str) -> str:
     """What `prefix` leaves of `path`; all of it if it is not in front."""
     rest = path.removeprefix(prefix)
     return rest if rest.startswith("/") else path
+
+
+def by_default(origin: str) -> Supplier:
+    """The supplier where a rule names none: the group's secondary, asked for the path itself.
+
+    It gets what a job has kept of a viewer's request, which is nothing unless others than we put it in.
+    """
+    return Supplier(origin, origin, query=Selection(Pick.ALL), passed=Selection(Pick.ALL))
 
 
 def kept_of(request: Request, suppliers: tuple[Supplier, ...]) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -206,6 +223,23 @@ def said_by(status: int) -> Said:
     return Said.FAULT if status >= 500 or status in (408, 429) else Said.REFUSED
 
 
+_LONGEST_REST_S = 3600.0
+
+
+def asked_again_in(status: int, headers: Headers, now: float) -> float | None:
+    """Seconds for which a source wants to be left alone, an hour at most; None if it says nothing.
+
+    RFC 9110 §10.2.3 (`Retry-After`), for 429 (RFC 6585 §4) and 503. `now` is POSIX time.
+    """
+    value = (headers.get("retry-after") or "").strip(" \t")
+    if status not in (429, 503) or not value:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return min(float(value), _LONGEST_REST_S)
+    date = http_date(value)
+    return min(max(0.0, date - now), _LONGEST_REST_S) if date is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """Where a redirect leads. `base` has scheme, host and port."""
@@ -229,6 +263,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     other host has to be one of `hosts`, and must not be this machine or a link's unless the origin is.
     A name that leads there has to be found out when it is resolved.
     """
+    if _CONTROL.search(location):
+        return None  # which would be passed over
     try:
         target, home = urlsplit(urljoin(url, location)), urlsplit(own)
         place, home_place = (target.scheme, target.hostname, _port(target.scheme, target.port)), _place(own)

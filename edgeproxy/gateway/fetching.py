@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -13,7 +13,7 @@ from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import to_be_shared
-from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
+from edgeproxy.core.invalidation import Invalidation, Reach, by_unsafe_method
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
@@ -151,6 +151,20 @@ class Fetcher:
         forgiven = self._failures.invalidate(invalidation)
         return forgiven + await self._cache.invalidate(invalidation)
 
+    def refilled(self, path: str) -> None:
+        """The bucket has something else under `path` than a moment ago: forget it, here and elsewhere."""
+        task = asyncio.get_running_loop().create_task(self._forget_old(path))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forget_old(self, path: str) -> None:
+        what = Invalidation(Reach.PATH, path)
+        # Where it cannot be done, what is stored goes when its time is up.
+        with suppress(DiskError):
+            await self.invalidate(what)
+        if self._elsewhere is not None:
+            await self._elsewhere(what)
+
     def is_under_way(self, key: CacheKey) -> bool:
         """Whether there is a flight that a request with this key would join."""
         return self._flights.find(key) is not None
@@ -236,7 +250,9 @@ class Fetcher:
         status = reply.head.status
         # A 304 that nobody asked for refreshes nothing.
         found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
-        verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
+        verdict = on_reply(
+            sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now(), reply.keep_s
+        )
         match verdict:
             case Refresh() | Excuse():
                 assert entry is not None

@@ -8,7 +8,7 @@ from edgeproxy.backfill.copying import copied
 from edgeproxy.backfill.job import Failed, Outcome, Skipped
 from edgeproxy.backfill.message import MAX_OBJECT_BYTES
 from edgeproxy.backfill.uploads import Uploads
-from edgeproxy.backfill.writer import BucketWriter, Order
+from edgeproxy.backfill.writer import BucketWriter, Manner
 from edgeproxy.core.backfilling import MAX_KEY_BYTES
 from edgeproxy.core.errors import EdgeError, WriteError
 from edgeproxy.core.key import Pick, Selection
@@ -103,7 +103,7 @@ async def filled(
             return Skipped(Reason.EXISTS)
         async with fetched("GET", url, sent.headers, timeout_s=timeout_s) as reply:
             noted = notes(reply.head, url, f"edgeproxy/{__version__}")
-            return await copied(watch(reply), key, bucket, Order(_max_bytes(), noted))
+            return await copied(watch(reply), key, bucket, Manner(_max_bytes(), noted))
     except WriteError as error:
         return Failed(error.reason, error.message, error.is_final)
     except EdgeError as error:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from edgeproxy.backfill.copying import UNVERIFIED
+from edgeproxy.backfill.copying import OF_THE_BUCKET
 from edgeproxy.backfill.job import Failed, Skipped, Stored
 from edgeproxy.core.message import Headers
 from edgeproxy.core.reason import Reason
@@ -54,7 +54,7 @@ async def main(event: Any, context: Context) -> Any:
         case Stored() | Skipped(reason=Reason.EXISTS):
             # Somebody else has just made it, or it is far too large to be held.
             return _elsewhere(got)
-        case Failed() if seen.is_whole and outcome.reason not in UNVERIFIED:
+        case Failed() if seen.is_whole and outcome.reason in OF_THE_BUCKET:
             # It is whole and verified: the viewer shall not pay for the bucket.
             log(f"made, not stored: {got.request.path}: {outcome.message}")
         case _:

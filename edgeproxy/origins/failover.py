@@ -1,8 +1,8 @@
 """Two origins as one: the secondary is asked when the primary fails."""
 
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import fails_over
 from edgeproxy.core.message import Request
-from edgeproxy.core.selection import fails_over
 from edgeproxy.origins.base import Origin, Reply
 
 
@@ -27,7 +27,7 @@ class FailoverOrigin:
                 raise
             trail = error.trail
         else:
-            if not self._moves_on(request, reply.head.status):
+            if reply.filling or not self._moves_on(request, reply.head.status):
                 return reply
             reply.close()
             trail = reply.trail

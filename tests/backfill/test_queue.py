@@ -174,6 +174,24 @@ async def test_a_lease_that_runs_out_is_another_ones(make: Make, clock: Hand) ->
     assert await made.counts() == {"stored": 1}
 
 
+async def test_what_is_given_back_for_a_while_has_lost_nothing(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    lease = await made.taken()
+    await made.queue.release(lease, 20, Reason.SOURCE_DOWN)
+    (entry,) = await made.queue.entries(Wanted())
+    assert (entry.state, entry.reason, entry.job.attempt) == (State.QUEUED, Reason.SOURCE_DOWN, 0)
+    clock.time += 19
+    assert await made.queue.lease() is None
+    clock.time += 1
+    again = await made.taken()
+    assert again.job.attempt == 1
+    await made.queue.release(again)
+    (entry,) = await made.queue.entries(Wanted())
+    assert (entry.state, entry.job.attempt) == (State.QUEUED, 0)
+    assert (await made.taken()).job.key == b"a"
+
+
 async def test_a_lease_that_is_extended_holds(make: Make, clock: Hand) -> None:
     made = await make()
     await made.put(job("a"))
@@ -203,8 +221,8 @@ async def test_what_is_wanted_now_is_taken_whether_it_waits_or_is_new(make: Make
     made = await make()
     await made.put(job("a"), job("b"))
     assert not await made.queue.is_held(job("b"))
-    b, c = await made.took(job("b")), await made.took(job("c"))
-    assert (b.job.attempt, c.job.attempt) == (1, 1)
+    b, c = await made.took(replace(job("b"), query="v=2")), await made.took(job("c"))
+    assert (b.job.attempt, b.job.query, c.job.attempt) == (1, "v=2", 1)
     assert await made.queue.is_held(job("b"))
     assert await made.queue.take(job("b")) is Reason.QUEUED_ALREADY
     assert (await made.taken()).job.key == b"a"

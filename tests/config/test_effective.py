@@ -30,11 +30,13 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  express_lane: true
   drain_timeout: 30s
   debug_headers: false
 admin:
   listen: '[::1]:8081'
   token: '***'
+  distribution_id: local
 cache:
   memory: 1GiB
   disk: null
@@ -181,12 +183,18 @@ backfill:
   backoff_base: 1s
   backoff_cap: 1m
   lease: 30s
+  make_concurrency: 16
+  make_timeout: 1m
   missing_for: 1m
   history: 10000
   part_size: 8MiB
   parts_at_once: 2
   write_timeout: 2m
   tombstone_for: 1d
+events:
+  token: '***'
+  sqs: null
+  ignore_principals: [filler]
 """
 
 
@@ -220,6 +228,7 @@ origins:
   site: {type: http, url: "http://127.0.0.1:9100/", read_timeout: 1.5s}
 cache: {memory: 1024MiB}
 admin: {listen: "[::1]:8081", token: hunter2}
+events: {token: hunter2, ignore_principals: [filler]}
 server: {aliases: [www.example.com]}
 """,
         {},

@@ -198,3 +198,15 @@ async def test_what_is_deleted_while_it_is_copied_is_not_stored(house: Build) ->
     gate.set()
     assert await h.stored() == {}
     assert h.edge.counts() == {"queued": 1, "skipped-tombstone": 1}
+
+
+async def test_what_was_deleted_is_not_made_again_either(house: Build) -> None:
+    async def fine(exchange: Exchange) -> None:
+        await exchange.answer(200, BODY)
+
+    h = await house(fine, more=WRITES, rules="[{mode: generate}]")
+    assert (await h.edge.get("/a"))[0].headers["X-Edge-Backfill"] == "stored"
+    assert (await h.edge.get("/a", "DELETE"))[0].status == 204
+    answer, body = await h.edge.get("/a")
+    assert (answer.status, body, answer.headers["X-Edge-Backfill"]) == (200, BODY, "tombstone")
+    assert await h.stored() == {}

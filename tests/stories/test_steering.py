@@ -83,7 +83,7 @@ async def test_jobs_are_listed_paused_and_tried_again(
         status, told = await said(edge, path, "ls", "--prefix", "gone/")
         paused, row = told.splitlines()
         assert (status, paused) == (0, "paused: no job is begun until `edgeproxy backfill resume`")
-        assert row.split()[1:4] == ["queued", "0", "-"]
+        assert row.split()[1:5] == ["queued", "0", "-", "-"]
         assert row.endswith("  media:gone/\\x1b")
         assert await said(edge, path, "resume") == (0, "resumed")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "failed"))
@@ -92,11 +92,13 @@ async def test_jobs_are_listed_paused_and_tried_again(
             status, told = await said(edge, path, "show", str(job["number"]), "--json")
             assert (status, json.loads(told)) == (0, job)
             assert (job["reason"], job["attempts"]) == ("source-status", 1)
-            assert job["message"] == "the source answered 403"
+            assert job["message"] == "site answered 403"
             assert await said(edge, path, "show", "99") == (1, "there is no job 99")
             assert await said(edge, path, "retry") == (2, "retry: want NUMBERS, --state, --group or --prefix")
         site.is_well = True
         assert await said(edge, path, "retry", "--state", "failed") == (0, "queued again: 1")
+        status, told = await said(edge, path, "wait")
+        assert (status, told) == (0, "stored: 2, skipped: 0, failed: 0, dead: 0")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "stored"))
 
 
@@ -117,7 +119,7 @@ async def test_jobs_are_cancelled_whether_they_wait_or_are_at_work(
     origin = await scripted(hangs)
     state = f"state: {{folder: '{tmp_path}/state'}}\nserver: {{listen: '127.0.0.1:0', workers: {workers}}}"
     text = config(moto, bucket_name, origin.url, state).replace(
-        "rules: [{}]", f"rules: [{{}}], queue: {queue}, concurrency: 2, lease: 300ms"
+        "rules: [{}]", f"rules: [{{}}], queue: {queue}, concurrency: 2, lease: 1s"
     )
     async with served(tmp_path, text) as edge:
         path = tmp_path / "operator.yaml"
