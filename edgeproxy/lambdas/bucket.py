@@ -18,6 +18,7 @@ from edgeproxy.core.provenance import notes
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, Template, request_of
 from edgeproxy.lambdas import settings
+from edgeproxy.lambdas.process import opened
 from edgeproxy.lambdas.web import fetched
 from edgeproxy.origins.base import Reply
 
@@ -49,6 +50,7 @@ async def writer() -> BucketWriter:
             uploads=Uploads(None),
         )
         await made.open()
+        opened.push_async_callback(made.close)
         _writers[name, endpoint] = made
     return _writers[name, endpoint]
 

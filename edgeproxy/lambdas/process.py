@@ -5,6 +5,7 @@ no use in another, and connections that were open may be gone.
 """
 
 import asyncio
+import atexit
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias
@@ -33,7 +34,8 @@ Main: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Handler: TypeAlias = Callable[[Any, Context], Any]
 
 _runner = asyncio.Runner()
-_opened = AsyncExitStack()
+opened = AsyncExitStack()
+"""What is kept from call to call; closed with the process, where that is not just killed."""
 _clients: dict[tuple[str, ...], Any] = {}
 
 
@@ -72,8 +74,14 @@ async def client(
             response_checksum_validation="when_required",
         )
         made = get_session().create_client(service, region_name=region, endpoint_url=endpoint, config=config)
-        _clients[key] = await _opened.enter_async_context(made)
+        _clients[key] = await opened.enter_async_context(made)
     return _clients[key]
+
+
+@atexit.register
+def _end() -> None:
+    _runner.run(opened.aclose())
+    _runner.close()
 
 
 def log(line: str) -> None:

@@ -8,6 +8,7 @@ import httpx
 from edgeproxy.core.errors import OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
+from edgeproxy.lambdas.process import opened
 from edgeproxy.origins.base import Reply
 
 _USER_AGENT = "edgeproxy"
@@ -25,6 +26,7 @@ def _opened() -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=100, keepalive_expiry=_KEEPALIVE_S)
         transport = httpx.AsyncHTTPTransport(retries=_AGAIN, limits=limits)
         _client = httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+        opened.push_async_callback(_client.aclose)
     return _client
 
 
