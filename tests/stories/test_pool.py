@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -177,6 +177,16 @@ async def test_one_that_nobody_has_seen_can_be_sent_though_it_is_large(farm: Bui
     api = await farm({"a": "refuse", "b": None}, "held_bodies: 1B")
     assert (await api.ask(method="POST", data=b"x" * 3000))[:2] == (200, b"b")
     assert b"".join(api.nodes["b"].bodies) == b"x" * 3000
+
+
+async def test_a_body_that_came_in_chunks_is_sent_again_whole(farm: Build) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    api = await farm({"a": status(503), "b": None})
+    assert (await api.ask(method="PUT", data=pieces()))[:2] == (200, b"b")
+    assert (api.nodes["a"].bodies, api.nodes["b"].bodies) == ([b"onetwo"], [b"onetwo"])
 
 
 async def test_there_is_an_end_to_trying(farm: Build) -> None:
