@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("admin", "server"),
     ("serve",),
-    ("workers", "lab"),
+    ("filling", "lab", "workers"),
     ("cli",),
     ("__main__",),
 )

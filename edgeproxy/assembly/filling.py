@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeproxy.assembly.origins import plain_keys
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.memory import MemoryQueue
-from edgeproxy.backfill.queue import Queue, Terms
+from edgeproxy.backfill.queue import Queue, QueueError, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
 from edgeproxy.backfill.worker import Schedule, Worker
@@ -23,13 +23,12 @@ from edgeproxy.core.reason import Reason
 async def writers_of(
     config: Config, buckets: Mapping[str, S3Section], stack: AsyncExitStack
 ) -> dict[str, BucketWriter]:
-    """A writer for each bucket that may be filled, closed with `stack`."""
+    """A writer for each of these buckets, by the group's name; closed with `stack`."""
     writers: dict[str, BucketWriter] = {}
-    if config.backfill.rules:
-        for name, section in buckets.items():
-            writers[name] = _writer(section, config)
-            await writers[name].open()
-            stack.push_async_callback(writers[name].close)
+    for name, section in buckets.items():
+        writers[name] = _writer(section, config)
+        await writers[name].open()
+        stack.push_async_callback(writers[name].close)
     return writers
 
 
@@ -41,14 +40,20 @@ async def queue_of(
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.
+
+    Raises `QueueError`; the message begins with the setting that is behind it.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
         return MemoryQueue(terms, clock)
     path = Path(config.state.folder) / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
-    await queue.open()
+    try:
+        await queue.open()
+    except QueueError as error:
+        raise QueueError(f"state.folder: {error}") from error
     return queue
 
 
@@ -86,5 +91,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        connections=max(1, config.backfill.concurrency),
     )

@@ -10,6 +10,7 @@ import click
 from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
+from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config
 
 
@@ -44,7 +45,7 @@ def serve(path: Path) -> None:
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
-        fail(f"{path}: state.folder: {error}")
+        fail(f"{path}: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -181,3 +182,4 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 
 main.add_command(backfill)
+main.add_command(worker)

@@ -39,8 +39,9 @@ class Backfill(Section):
     queue: Literal["memory", "sqlite"] = "memory"
     """Where jobs wait. `sqlite`: in a file in `state.folder`, which outlives the process and which several
     share; so it is, where nothing is given, wherever there is a `state.folder`."""
-    concurrency: Annotated[int, Whole(1, 256)] = 4
-    """Jobs at work at once; each holds up to one part in memory."""
+    concurrency: Annotated[int, Whole(0, 256)] = 4
+    """Jobs at work at once; each holds up to one part in memory. 0: this process takes jobs in and leaves all
+    work to `edgeproxy worker` processes."""
     queue_size: Annotated[int, Whole(1, 10_000_000)] = 10_000
     """Jobs that may wait or be at work; a full queue refuses more, viewers never wait for it."""
     attempts: Annotated[int, Whole(1, 100)] = 5

@@ -185,8 +185,14 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
 
 
 def _kept_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
-    if _section(tree, "backfill").get("queue") == "sqlite" and not _section(tree, "state").get("folder"):
+    backfill, has_folder = _section(tree, "backfill"), bool(_section(tree, "state").get("folder"))
+    queue = backfill.get("queue")
+    if queue == "sqlite" and not has_folder:
         yield Mistake("state.folder", "is missing while backfill.queue is sqlite", "a folder")
+    is_in_memory = queue == "memory" or (queue is None and not has_folder)
+    if is_in_memory and _read(Whole(0, 0), backfill.get("concurrency", "1")) is not None:
+        seen = "got 0 while backfill.queue is memory, in which no other process finds jobs"
+        yield Mistake("backfill.concurrency", seen, "1 or more")
 
 
 def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:

@@ -6,14 +6,14 @@ from edgeproxy.config.schema import Config
 def share(config: Config) -> Config:
     """The configuration of one worker: its part of memory, of connections, of the backfill's work.
 
-    At least one of everything that is counted, so that with more workers than connections there are
-    more of those than was asked for.
+    At least one of everything that is counted and not 0, so that with more workers than connections
+    there are more of those than was asked for.
     """
     workers = config.server.workers
     memory = config.cache.memory // workers
 
     def part(number: int) -> int:
-        return max(1, number // workers)
+        return max(1, number // workers) if number else 0
 
     return config.model_copy(
         update={

@@ -60,6 +60,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "rule for a status without failover": (groups("g: {members: [bucket, site], failover_on: [403]}") + "\nbackfill: {rules: [{on_status: [404]}]}", [f"backfill.rules[0]: can never apply to [404], {NEVER}"]),
     "same port twice": (small("server: {listen: 127.0.0.1:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 127.0.0.1:8081, want a port of its own"]),
     "port everywhere": (small("server: {listen: 0.0.0.0:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 0.0.0.0:8081, want a port of its own"]),
+    "nobody for jobs in memory": (small("backfill: {concurrency: 0}"), ["backfill.concurrency: got 0 while backfill.queue is memory, in which no other process finds jobs, want 1 or more"]),
     "queue in a file without a folder": (small("backfill: {queue: sqlite}\nstate: {folder: ''}"), ["state.folder: is missing while backfill.queue is sqlite, want a folder"]),
     "open admin port": (small("admin: {listen: 0.0.0.0:9}"), ["admin.token: is missing while admin.listen is 0.0.0.0:9, want a token, or a loopback address"]),
     "admin port with an empty token": (small("admin: {listen: '[::]:9', token: ''}"), ["admin.token: is missing while admin.listen is [::]:9, want a token, or a loopback address"]),
