@@ -23,6 +23,7 @@ class MemoryQueue:
     """Jobs in this process, in the order in which they become due; they are gone with it."""
 
     is_durable = False
+    shared: frozenset[State] = frozenset()
     faults = 0
 
     def __init__(self, terms: Terms, clock: Clock) -> None:

@@ -41,6 +41,17 @@ class Queue(Protocol):
     is_durable: bool
     """Whether the jobs outlive this process."""
 
+    @property
+    def shared(self) -> frozenset[State]:
+        """The states of which every process on this queue sees the same jobs.
+
+        Where these are not all, it knows of the others what it had itself: that is what `entries`, `retry`
+        and a job's "live already" are of then, and `pause` is for this process alone. Such a queue may
+        also hold more jobs than its capacity, which bounds what has not been handed over yet, and a
+        `release` counts as an attempt.
+        """
+        ...
+
     def offer(self, job: Job) -> Reason | None:
         """Take `job` in, never waiting; else QUEUED_ALREADY, QUEUE_FULL or SOURCE_STATUS.
 

@@ -35,6 +35,7 @@ class SqliteQueue:
     """
 
     is_durable = True
+    shared = frozenset(State)
 
     def __init__(
         self,

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     BAD_KEY = "bad-key"
     QUEUE_FULL = "queue-full"
     QUEUED_ALREADY = "queued-already"
+    QUEUE_REFUSED = "queue-refused"
     DRAINING = "draining"
     EXISTS = "exists"
     LENGTH_MISMATCH = "length-mismatch"

@@ -31,9 +31,9 @@ def share(config: Config) -> Config:
                 update={
                     "concurrency": part(config.backfill.concurrency),
                     # A queue in a file is one for all.
-                    "queue_size": part(config.backfill.queue_size)
-                    if config.backfill.queue == "memory"
-                    else config.backfill.queue_size,
+                    "queue_size": config.backfill.queue_size
+                    if config.backfill.queue == "sqlite"
+                    else part(config.backfill.queue_size),
                 }
             ),
         }

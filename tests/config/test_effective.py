@@ -151,6 +151,7 @@ backfill:
     max_object: 5TiB
     enabled: true
   queue: memory
+  sqs: null
   concurrency: 4
   queue_size: 10000
   attempts: 5
