@@ -172,7 +172,7 @@ class Post:
         """Up to `count` messages, hidden from others; none if none comes in time."""
         answer = await self._ask(
             "receive_message",
-            wait_s + _PATIENCE_S,
+            wait_s,
             QueueUrl=url,
             MaxNumberOfMessages=min(count, AT_ONCE),
             WaitTimeSeconds=int(wait_s),
@@ -229,9 +229,9 @@ class Post:
                 fates[int(number)] = Fate(code, code in final)
         return fates
 
-    async def _ask(self, what: str, patience_s: float = _PATIENCE_S, **parameters: Any) -> Any:
+    async def _ask(self, what: str, wait_s: float = 0.0, **parameters: Any) -> Any:
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(wait_s + _PATIENCE_S):
                 return await getattr(self._client, what)(**parameters)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -348,10 +348,10 @@ class SqsQueue:
     async def counts(self) -> Mapping[State, int]:
         """See `Queue`; about as many as there are, and where SQS does not answer those of this process."""
         own = Counter(message.entry.state for message in (*self._held.values(), *self._past.values()))
-        counts = {state: own[state] for state in State} | {State.QUEUED: len(self._outbox)}
+        counts = {state: own[state] for state in State} | {State.QUEUED: 0}
         try:
             waiting, hidden = await self._post.counts(await self._url())
-            counts[State.QUEUED] += waiting
+            counts[State.QUEUED] = waiting
             counts[State.LEASED] = hidden
             if self._dead_url is not None:
                 counts[State.DEAD] = sum(await self._post.counts(self._dead_url))
