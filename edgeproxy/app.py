@@ -9,7 +9,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
@@ -227,7 +226,7 @@ async def _disk(
     section = config.cache.disk
     if section is None:
         return None
-    folder = Folder(Path(section.folder))
+    folder = Folder(section.folder)
     stack.callback(folder.release)
     if member is None:
         await asyncio.to_thread(folder.take, section.size)

@@ -79,11 +79,10 @@ class Filling:
 async def filling(
     config: Config, *, observers: Observers | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Filling]:
-    """What fills the buckets of `config`, at work until the context ends. Ends at once: `drain` first to
+    """What fills the buckets of `config`, at work until the context ends.
 
-    end in peace. There need be no rules: what is in the queue was judged by whoever put it there.
-
-    Raises `QueueError`.
+    Ends at once: `drain` first to end in peace. There need be no rules: whoever put a job into the queue
+    has judged it.  Raises `QueueError`.
     """
     clock = clock or SystemClock()
     observers = observers or Observers()

@@ -4,7 +4,6 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgeproxy.assembly.origins import plain_keys
@@ -55,7 +54,7 @@ async def queue_of(
         return await _sqs_queue(config, section.sqs, terms, clock, groups, on_fault, on_refused)
     if section.queue == "memory" or config.state.folder is None:
         return MemoryQueue(terms, clock)
-    path = Path(config.state.folder) / "backfill.sqlite"
+    path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     try:
         await queue.open()

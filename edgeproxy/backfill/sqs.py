@@ -207,7 +207,7 @@ class SqsQueue:
             return
         loop = asyncio.get_running_loop()
         polling = loop.create_task(self._poll(room))
-        ringing = loop.create_task(self._bell.heard(self._place.wait_s + POLL_S))
+        ringing = loop.create_task(self._bell.heard(self._place.wait_s + 2 * _PATIENCE_S))
         try:
             await asyncio.wait([polling, ringing], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -262,6 +262,7 @@ class SqsQueue:
         other = self._held.get(self._by_identity.get(job.identity, 0))
         if other is not None and self._clock.elapsed() < other.until:
             # It is being done, for another message: that one stays until it is.
+            self._number_of.pop(delivery.id, None)
             self._chore(self._deleted(delivery.receipt))
             return
         if before is None:
@@ -375,7 +376,7 @@ class SqsQueue:
             if is_buried or is_live or self._outbox.is_full:
                 continue
             done += 1
-            self._past.pop(entry.number)
+            self._drop(entry.number)
             self._missing.pop(entry.job.identity, None)
             self._outbox.put(entry.job, secrets.token_hex(8))
         if self._dead_url is not None and badly.states & _BADLY:
@@ -419,7 +420,7 @@ class SqsQueue:
                     await self._post.delete(dead_url, [delivery.receipt for delivery, _ in sent])
                 for _, job in sent:
                     done += 1
-                    self._past.pop(number_of.get(job.identity, 0), None)
+                    self._drop(number_of.get(job.identity, 0))
                     self._missing.pop(job.identity, None)
         for at in range(0, len(left), AT_ONCE):
             await self._post.hide(dead_url, [(receipt, 0) for receipt in left[at : at + AT_ONCE]])
@@ -478,8 +479,7 @@ class SqsQueue:
         )
         self._past[number] = message
         while len(self._past) > self._terms.history:
-            _, oldest = self._past.popitem(last=False)
-            self._number_of.pop(oldest.delivery.id, None)
+            self._drop(next(iter(self._past)))
         if ending.state is not State.QUEUED:
             self._outbox.forget(identity)
         if ending.reason is Reason.SOURCE_STATUS and ending.state is State.SKIPPED:
@@ -487,6 +487,12 @@ class SqsQueue:
             self._missing.move_to_end(identity)
             while len(self._missing) > self._terms.history:
                 self._missing.popitem(last=False)
+
+    def _drop(self, number: int) -> None:
+        """Remember it no longer."""
+        message = self._past.pop(number, None)
+        if message is not None:
+            self._number_of.pop(message.delivery.id, None)
 
     def _chore(self, doing: Coroutine[Any, Any, None]) -> None:
         """Have it done while the work goes on."""

@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -71,6 +72,29 @@ class Text(Kind[str]):
 
     def schema(self) -> JsonSchema:
         return {"type": "string", "pattern": f"^(?:{self.pattern})${OR_VARIABLE}"}
+
+
+class FolderPath(Kind[Path]):
+    """A folder; `~` is the home of whoever runs edgeproxy."""
+
+    def __init__(self) -> None:
+        super().__init__("a folder", "folder")
+
+    def read(self, value: object) -> Path:
+        if isinstance(value, Path):
+            return value
+        if isinstance(value, str) and value and "\0" not in value:
+            try:
+                return Path(value).expanduser()
+            except RuntimeError:
+                raise ValueError("a folder; there is no home that ~ could stand for") from None
+        raise ValueError(self.wanted)
+
+    def write(self, value: Path) -> object:
+        return str(value)
+
+    def schema(self) -> JsonSchema:
+        return {"type": "string", "minLength": 1}
 
 
 class Private(Text):

@@ -1,6 +1,7 @@
 """The shape of `config.yaml`. CloudFront's words in snake case; one sentence on every setting."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
 from edgeproxy.config.backfill import Backfill
 from edgeproxy.config.fields import Bool, Bytes, Name, PathPattern, Seconds, SecondsAboveZero, VisibleText
 from edgeproxy.config.kinds import (
+    FolderPath,
     Network,
     OneOf,
     PathText,
@@ -105,7 +107,7 @@ LEAST_BESIDE_DISK = 16 * 2**20
 class Disk(Section):
     """The cache on disk, below memory: it outlives the process."""
 
-    folder: Annotated[str, Text(r"[^\0]+", "a folder", "folder")]
+    folder: Annotated[Path, FolderPath()]
     """Where it is kept; made if it is not there. One edgeproxy at a time may use it."""
     size: Bytes = 10 * 2**30
     """Bytes that it may take, its catalogue and the transfers that fill it included."""
@@ -136,7 +138,7 @@ def _max_in_memory(cache: dict[str, Any]) -> int:
 class State(Section):
     """Where edgeproxy keeps what outlives it, other than the cache."""
 
-    folder: Annotated[str, Text(r"[^\0]+", "a folder", "folder")] | None = None
+    folder: Annotated[Path, FolderPath()] | None = None
     """Where it is kept; made if it is not there. On a disk of this machine, where several edgeproxy may
     share it."""
 

@@ -29,7 +29,7 @@ class Folder:
     """Where the files are. One edgeproxy at a time, with all its processes, owns it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = path
         self._locks: list[int] = []
 
     @property

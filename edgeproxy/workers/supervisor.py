@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 from edgeproxy.admin.service import NotDoneError
@@ -275,7 +274,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
     async with AsyncExitStack() as stack:
         stack.callback(close, sockets)
         if config.cache.disk is not None:
-            folder = Folder(Path(config.cache.disk.folder))
+            folder = Folder(config.cache.disk.folder)
             stack.callback(folder.release)
             await asyncio.to_thread(folder.take, config.cache.disk.size)
         queue = await queue_of(config, SystemClock(), frozenset(), on_fault=say, on_refused=lambda _: None)

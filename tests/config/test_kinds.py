@@ -1,6 +1,7 @@
 """Each kind of value: what it takes and what it refuses. Sizes, durations, addresses: test_units."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from edgeproxy.config.kinds import (
     CustomHeaderName,
     Decimal,
     Flag,
+    FolderPath,
     HeaderName,
     Kind,
     Network,
@@ -91,6 +93,22 @@ def test_a_url_loses_its_slash() -> None:
 def test_a_network_with_host_bits_is_told_the_network() -> None:
     with pytest.raises(ValueError, match=r"^10\.0\.0\.0/8, the network of that address$"):
         Network().read("10.1.2.3/8")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("~/x", "/home/somebody/x"), ("a b/c", "a b/c"), ("/~x", "/~x"), (Path("/x"), "/x")],
+)
+def test_a_folder(value: object, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert FolderPath().read(value) == Path(read)
+    assert FolderPath().write(Path(read)) == read
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", None, 1, "~nobody-of-that-name/x"])
+def test_what_is_no_folder(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^a folder"):
+        FolderPath().read(value)
 
 
 @pytest.mark.parametrize(
