@@ -88,12 +88,9 @@ async def test_another_worker_takes_over_from_one_that_is_killed(
         await site.has_begun(1)
         while not await bucket.uploads():
             await asyncio.sleep(0.02)
+        one.kill()
+        await one.wait()
         async with working(tmp_path, config, "--concurrency", "1", name="other"):
-            # It is extended for as long as it is worked at.
-            done, _ = await asyncio.wait([asyncio.ensure_future(site.has_begun(2))], timeout=1.5)
-            assert not done
-            one.kill()
-            await one.wait()
             await site.has_begun(2)
             site.gate.set()
             await bucket.holds("big")
