@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.conftest import Exchange, closed
 
 Mood = Callable[[str], int | str | None]
-"""What becomes of an action such as "SendMessageBatch": a status, an error's code, "hang"; None: it is done."""
+"""What becomes of an action, e.g. "SendMessageBatch": a status, an error's code, "hang"; None: it is done."""
 
 
 def well(action: str) -> None:
