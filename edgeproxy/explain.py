@@ -9,10 +9,10 @@ from edgeproxy.core.backfilling import rule_for, unfit_key
 from edgeproxy.core.compression import MAX_BYTES, MIN_BYTES, coding_wanted
 from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
+from edgeproxy.core.failover import FAILOVER_METHODS
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import object_key
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import FAILOVER_METHODS
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.store.flight import Flights

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from edgeproxy.core.answering import Report
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 
 
 @dataclass(slots=True)

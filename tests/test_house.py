@@ -34,15 +34,18 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # What `core` may take from the standard library: nothing that reads a clock, the environment or a socket.
 PURE = frozenset(
     {
+        "bisect",
         "collections",
         "dataclasses",
         "email",
         "enum",
         "functools",
+        "hashlib",
         "ipaddress",
         "itertools",
         "math",
         "re",
+        "types",
         "typing",
         "urllib",
     }
@@ -84,12 +87,25 @@ def test_a_room_imports_only_what_stands_below_it(path: Path) -> None:
             assert FLOOR[room_of(module)] < FLOOR[room], f"{room} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda p: p.stem)
 def test_core_is_pure(path: Path) -> None:
     foreign = {m.split(".")[0] for m in imports(path)} - {"edgeproxy"}
     assert foreign <= PURE
     assert foreign <= set(sys.stdlib_module_names)
     assert "async def" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "balancing").glob("*.py")), ids=lambda p: p.stem)
+def test_the_simulation_knows_the_rules_and_no_clock(path: Path) -> None:
+    ours = {m for m in imports(path) if m.split(".")[0] == "edgeproxy"}
+    assert all(module.startswith(("edgeproxy.core.balancing", "edgeproxy.core.reason")) for module in ours)
+    foreign = {m.split(".")[0] for m in imports(path)} - {"edgeproxy", "bench"}
+    apart = {"argparse", "concurrent", "pathlib"} if path.stem == "__main__" else set()
+    assert foreign <= PURE | {"heapq", "html", "random"} | apart
+
+
+def test_the_product_does_not_import_what_measures_it() -> None:
+    assert not {m for path in modules() for m in imports(path) if m.split(".")[0] in {"bench", "tests"}}
 
 
 def test_no_module_imports_itself_by_a_circle() -> None:
@@ -111,7 +127,7 @@ def test_no_module_imports_itself_by_a_circle() -> None:
         walk(name, ())
 
 
-@pytest.mark.parametrize("room", ["core", "config"])
+@pytest.mark.parametrize("room", ["core", "core/balancing", "config"])
 def test_tests_mirror_what_they_test(room: str) -> None:
     modules_of = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")}

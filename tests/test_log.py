@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
 from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.decision import Forward
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.log import LineWriter, RequestLog, json_line, text_line
 from edgeproxy.record import Record
 from tests.core.conftest import steady

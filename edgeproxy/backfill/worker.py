@@ -13,8 +13,8 @@ from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
 from edgeproxy.core.backfilling import unfit_head
 from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.failover import backoff_s
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import backoff_s
 
 _MISSING = frozenset({404, 410})
 """The source has it not: nothing to copy, and nothing to try again soon."""

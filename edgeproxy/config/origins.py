@@ -17,7 +17,7 @@ from edgeproxy.config.kinds import (
     is_path_prefix,
 )
 from edgeproxy.config.section import EachOnce, Section
-from edgeproxy.core.selection import FAILOVER_STATUSES
+from edgeproxy.core.failover import FAILOVER_STATUSES
 
 # VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
 _HEADER_VALUE = Private(

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from edgeproxy.core.directives import cache_control, targeted
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey, vary_names
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.paths import Pattern, collapsed, object_key
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 
 MAX_KEY_BYTES = 1024
 """Longest S3 object key.  S3 User Guide, "Object key naming guidelines"."""

@@ -4,8 +4,8 @@ Expected outcomes are values; these are for faults. The tree is shallow on purpo
 exists where somebody catches it apart.
 """
 
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 
 
 class EdgeError(Exception):

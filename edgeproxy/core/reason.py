@@ -31,6 +31,21 @@ class Reason(StrEnum):
     S3_NO_BUCKET = "s3-no-bucket"
     S3_REGION = "s3-region"
 
+    # A node of a pool is not asked, or none is.
+    NODE_CORDONED = "node-cordoned"
+    NODE_DRAINED = "node-drained"
+    NODE_DOWN = "node-down"
+    NODE_LAGGING = "node-lagging"
+    NODE_EJECTED = "node-ejected"
+    NODE_PROBED = "node-probed"
+    NODE_TRIED = "node-tried"
+    NO_NODE = "no-node"
+
+    # A request is not sent to another node.
+    ATTEMPTS_SPENT = "attempts-spent"
+    NOT_IDEMPOTENT = "not-idempotent"
+    RETRY_BUDGET = "retry-budget"
+
     # The answer is not what the origin said.
     ERROR_PAGE = "error-page"
 

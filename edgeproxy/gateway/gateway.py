@@ -14,11 +14,11 @@ from edgeproxy.core.compression import still_coded
 from edgeproxy.core.decision import Fail, Fetch, Lookup, Serve, excused, on_lookup
 from edgeproxy.core.error_pages import ErrorPage, page_for, page_request
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored, unvalidated
 from edgeproxy.core.validation import freshened, is_about, validators
 from edgeproxy.gateway.answers import (

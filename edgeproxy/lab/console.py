@@ -10,7 +10,7 @@ from rich.text import Text
 from edgeproxy.backfill.filler import QUEUED
 from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
 from edgeproxy.core.answering import XCache
-from edgeproxy.core.selection import Attempt
+from edgeproxy.core.failover import Attempt
 from edgeproxy.record import Record
 
 _STYLES = {XCache.HIT: "green", XCache.REFRESH_HIT: "cyan", XCache.MISS: "yellow", XCache.ERROR: "red"}

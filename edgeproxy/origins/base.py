@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Request
-from edgeproxy.core.selection import Attempt
 
 
 async def no_body() -> AsyncIterator[bytes]:

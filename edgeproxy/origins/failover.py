@@ -1,8 +1,8 @@
 """Two origins as one: the secondary is asked when the primary fails."""
 
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import fails_over
 from edgeproxy.core.message import Request
-from edgeproxy.core.selection import fails_over
 from edgeproxy.origins.base import Origin, Reply
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import key_path, object_key
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.core.validation import CONDITIONAL
 from edgeproxy.origins.base import Reply, whole_body
 from edgeproxy.origins.credentials import KeySource

@@ -3,8 +3,8 @@
 from urllib.parse import urlsplit
 
 from edgeproxy.core.errors import OriginError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Headers, Request
-from edgeproxy.core.selection import Attempt
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.wire import Wire
 

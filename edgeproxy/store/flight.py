@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 from edgeproxy.core.decision import Fetch
 from edgeproxy.core.errors import EdgeError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from edgeproxy.core.storing import Stored
 from edgeproxy.origins.base import Reply
 from edgeproxy.store.spool import Spool

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.core.backfilling import MAX_KEY_BYTES, Fill, Rule, on_served, rule_for, unfit_head, unfit_key
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import Pattern
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import Attempt
 from tests.core.conftest import rows, steady
 
 DRAFTS = Rule(Pattern("/drafts/*"), frozenset({403, 404}), 100, enabled=False)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeproxy.core.failover import FAILOVER_METHODS, FAILOVER_STATUSES, Attempt, backoff_s, fails_over
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import FAILOVER_METHODS, FAILOVER_STATUSES, Attempt, backoff_s, fails_over
 from tests.core.conftest import rows, steady
 
 GROUP = "CloudFront, Origin failover"

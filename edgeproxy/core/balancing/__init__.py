@@ -1,0 +1,1 @@
+"""Which of several equal nodes answers a request: who is fit, in which order, and what a failure costs."""

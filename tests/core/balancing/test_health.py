@@ -1,0 +1,76 @@
+"""Checks in a row change the verdict; a head may lag so far."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeproxy.core.balancing.health import Health, Thresholds, Verdict, best_head, checked, is_lagging
+from tests.core.conftest import rows, steady
+
+THRESHOLDS = Thresholds(fall=3, rise=2)
+CHECK = "HAProxy, fall and rise"
+NEW, UP, DOWN = Verdict.NEW, Verdict.UP, Verdict.DOWN
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict", "since"),
+    rows(
+        ("no check yet", "", NEW, 0, CHECK),
+        ("the first decides: up", "+", UP, 1, CHECK),
+        ("the first decides: down", "-", DOWN, 1, CHECK),
+        ("two failures are too few", "+--", UP, 1, CHECK),
+        ("three are enough", "+---", DOWN, 4, CHECK),
+        ("in a row", "+--+--", UP, 1, CHECK),
+        ("one success is too few", "-+", DOWN, 1, CHECK),
+        ("two are enough", "-++", UP, 3, CHECK),
+        ("these too in a row", "-+-+", DOWN, 1, CHECK),
+        ("a node that flaps stays where it is", "+-+-+-+-+-", UP, 1, CHECK),
+        ("also below", "-+-+-+-+-+", DOWN, 1, CHECK),
+    ),
+)
+def test_checked(checks: str, verdict: Verdict, since: float) -> None:
+    health = Health()
+    for number, check in enumerate(checks, start=1):
+        health = checked(health, check == "+", float(number), THRESHOLDS)
+    assert (health.verdict, health.since) == (verdict, since)
+
+
+@steady
+@given(st.lists(st.booleans()), st.integers(1, 5), st.integers(1, 5))
+def test_a_verdict_changes_only_after_enough_in_a_row(checks: list[bool], fall: int, rise: int) -> None:
+    health, row = Health(), 0
+    for number, has_passed in enumerate(checks):
+        row = row + 1 if number and checks[number - 1] == has_passed else 1
+        before = health
+        health = checked(health, has_passed, number, Thresholds(fall, rise))
+        if health.verdict is not before.verdict and before.verdict is not NEW:
+            assert row >= (rise if has_passed else fall)
+
+
+@pytest.mark.parametrize(
+    ("head", "best", "max_lag", "expected"),
+    rows(
+        ("it is the best", 100, 100, 3, False, "at most k behind"),
+        ("just within", 97, 100, 3, False, "at most k behind"),
+        ("just outside", 96, 100, 3, True, "at most k behind"),
+        ("no lag allowed", 99, 100, 0, True, "at most k behind"),
+        ("does not matter", 1, 100, None, False, "off"),
+        ("not known of this one", None, 100, 3, False, "trusted"),
+        ("not known of any", None, None, 3, False, "trusted"),
+    ),
+)
+def test_is_lagging(head: int | None, best: int | None, max_lag: int | None, expected: bool) -> None:
+    assert is_lagging(head, best, max_lag) is expected
+
+
+def test_best_head() -> None:
+    assert best_head([None, 3, 7, None, 5]) == 7
+    assert best_head([None]) is None
+
+
+@steady
+@given(st.lists(st.none() | st.integers(0, 1000), min_size=1), st.none() | st.integers(0, 1000))
+def test_the_best_is_never_lagging(heads: list[int | None], max_lag: int | None) -> None:
+    best = best_head(heads)
+    assert not is_lagging(best, best, max_lag)
+    assert not all(is_lagging(head, best, max_lag) for head in heads)
