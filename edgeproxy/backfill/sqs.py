@@ -20,8 +20,8 @@ from edgeproxy.backfill.post import AT_ONCE, MAX_HIDDEN_S, Batches, Delivery, Fa
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
 from edgeproxy.backfill.telling import Teller
 from edgeproxy.clock import Clock
+from edgeproxy.core.failover import backoff_s
 from edgeproxy.core.reason import Reason
-from edgeproxy.core.selection import backoff_s
 
 _REST_BASE_S = 0.5
 _REST_CAP_S = 30.0
