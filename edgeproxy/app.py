@@ -9,22 +9,23 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import Works, maker_of, works_of
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Filler
-from edgeproxy.backfill.job import Job, Outcome, Wanted
-from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.worker import Worker
+from edgeproxy.backfill.job import Job, Outcome, Stored
+from edgeproxy.backfill.making import MakingOrigin
+from edgeproxy.backfill.steered import Steered
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.schema import Config
-from edgeproxy.core.invalidation import Invalidation, invalidation
+from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
 from edgeproxy.explain import Explainer, Explanation, Target
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -81,7 +82,7 @@ class Drained:
     """Jobs that wait for the next start: nothing of them is lost."""
 
 
-class App:
+class App(Steered):
     """A gateway with everything it needs, running."""
 
     def __init__(
@@ -90,11 +91,12 @@ class App:
         gateway: Gateway,
         cache: Tiers,
         flights: Flights,
-        worker: Worker,
+        works: Works,
         explainer: Explainer,
         observers: Observers,
         clock: Clock,
     ) -> None:
+        super().__init__(works.worker, works.filler)
         self.config = config
         self.gateway = gateway
         self.observers = observers
@@ -102,7 +104,7 @@ class App:
         self.tally = Tally()
         self._cache = cache
         self._flights = flights
-        self._worker = worker
+        self._source = works.source
         self._explainer = explainer
         self._started = clock.elapsed()
         observers.on_record.append(self.tally.add)
@@ -117,24 +119,15 @@ class App:
         Raises `ValueError` for a path that is none, `DiskError` where it could not be done.
         """
         wanted = [invalidation(path) for path in paths]
-        return sum([await self.gateway.invalidate(one) for one in wanted])
+        forgotten = sum([await self.gateway.invalidate(one) for one in wanted])
+        for one in wanted:
+            if one.reach in (Reach.EXACT, Reach.PATH) and "?" not in one.text:
+                self._filler.purged(one.text)
+        return forgotten
 
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
-
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
-        entries = await self._worker.queue.entries(wanted)
-        return await self._worker.queue.is_paused(), [entry.fields() for entry in entries]
-
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many.  Raises `QueueError`."""
-        return await self._worker.queue.retry(wanted)
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on.  Raises `QueueError`."""
-        await self._worker.queue.pause(is_paused)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -162,6 +155,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -193,31 +187,47 @@ async def opened(
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
         origins = await origins_of(config, clock, stack)
-        writers = await writers_of(config, origins.buckets if config.backfill.rules else {}, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
-        queue = await queue_of(
+
+        def ended(job: Job, outcome: Outcome) -> None:
+            observers.job(job, outcome)
+            if job.refresh and isinstance(outcome, Stored):
+                fetcher.refilled(job.path)
+
+        works = await works_of(
             config,
+            origins,
+            cache,
+            flights,
             clock,
-            frozenset(writers),
+            stack,
+            fills=bool(config.backfill.rules),
+            number=member.number if member is not None else 0,
             on_fault=observers.fault,
-            on_refused=lambda reason: worker.refused(reason),
+            on_outcome=ended,
         )
-        stack.push_async_callback(queue.close)
-        source = Source(origins.secondaries, cache, flights, clock.now)
-        worker = worker_of(config, queue, source, writers, clock, observers.job)
-        stack.push_async_callback(worker.drain, 0)
-        prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        worker, filler = works.worker, works.filler
+        maker = maker_of(config, worker)
+        stack.push_async_callback(maker.close)
+
+        def filled(target: str, bucket: Origin) -> Origin:
+            return MakingOrigin(bucket, maker, partial(filler.order, target))
+
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in filler.rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, works, explainer, observers, clock)
+
+
+def _as_it_is(_: str, origin: Origin) -> Origin:
+    return origin
 
 
 async def _disk(

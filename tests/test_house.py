@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("explain",),
     ("app",),
     ("admin", "server"),
-    ("serve",),
+    ("bulk", "serve"),
     ("filling", "lab", "workers"),
     ("cli",),
     ("__main__",),
@@ -34,6 +34,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # What `core` may take from the standard library: nothing that reads a clock, the environment or a socket.
 PURE = frozenset(
     {
+        "base64",
         "bisect",
         "collections",
         "dataclasses",

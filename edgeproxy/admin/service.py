@@ -15,9 +15,13 @@ from aiohttp import web
 from multidict import MultiMapping
 from yarl import URL
 
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import State, Wanted
 from edgeproxy.backfill.queue import QueueError
+from edgeproxy.config.units import Duration
+from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.paths import normalise
 from edgeproxy.explain import Explanation
 from edgeproxy.store.folder import DiskError
 
@@ -49,12 +53,27 @@ class Operated(Protocol):
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """Whether the backfill is paused, and these jobs of it as plain values, the newest first.
 
-        Raises `QueueError` and `NotDoneError`, as the next two do.
+        Raises `QueueError` and `NotDoneError`, as the next three do.
         """
         ...
 
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many."""
+        ...
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many."""
+        ...
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects; gives how many jobs are "queued", or not for which reason.
+
+        Raises `ValueError` for a group that is none, and as `bury_objects` what the others raise.
+        """
+        ...
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects for a while; gives how many tombstones there are."""
         ...
 
     async def pause_jobs(self, is_paused: bool) -> None:
@@ -116,9 +135,25 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             match request.match_info["what"]:
                 case "retry":
                     return web.json_response({"queued": await app.retry_jobs(wanted_jobs(request.query))})
+                case "cancel":
+                    return web.json_response({"cancelled": await app.cancel_jobs(wanted_jobs(request.query))})
                 case what:
                     await app.pause_jobs(what == "pause")
                     return web.json_response({"paused": what == "pause"})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except (QueueError, NotDoneError) as error:
+            return web.json_response({"error": f"not done: {error}"}, status=500)
+
+    async def change_objects(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            is_burial = request.match_info["what"] == "tombstones"
+            objects = asked_objects(await request.json(), is_burial=is_burial)
+            if is_burial:
+                return web.json_response({"tombstones": await app.bury_objects(objects)})
+            return web.json_response({"refresh": await app.refresh_objects(objects)})
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         except (QueueError, NotDoneError) as error:
@@ -131,7 +166,8 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
     admin.router.add_get("/explain", explain)
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
-    admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:refresh|tombstones}", change_objects)
     return admin
 
 
@@ -192,6 +228,34 @@ def _paths(body: object) -> list[str]:
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise ValueError('body: want {"paths": ["/a.jpg", "/images/*", "#tag"]}')
     return paths
+
+
+def asked_objects(body: object, *, is_burial: bool) -> Asked:
+    """The objects of {"paths": ["/a.jpg"], "group": "media", "for": "1d"}; `for` only where they are buried.
+
+    Raises `ValueError` with one line for the user.
+    """
+    told = dict(body) if isinstance(body, dict) else {}
+    paths, group, lasting = told.pop("paths", None), told.pop("group", None), told.pop("for", "1d")
+    if not isinstance(paths, list) or not paths or told or (lasting != "1d" and not is_burial):
+        more = ', "for": "1d"' if is_burial else ""
+        raise ValueError(f'body: want {{"paths": ["/a.jpg"], "group": "media"{more}}}, group may be left out')
+    if group is not None and not isinstance(group, str):
+        raise ValueError("group: is no text, want the name of an origin group")
+    try:
+        for_s = Duration().read(lasting)
+    except ValueError as error:
+        raise ValueError(f"for: got {lasting!r}, want {error}") from None
+    return Asked(tuple(_object_path(path) for path in paths), group, for_s)
+
+
+def _object_path(path: object) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "*" in path:
+        raise ValueError(f"path: got {path!r}, want the path of one object such as /images/a.jpg")
+    try:
+        return normalise(path, allow_ambiguous=True)
+    except RequestError as error:
+        raise ValueError(f"path: got {path!r}, but {error.message}") from None
 
 
 def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]

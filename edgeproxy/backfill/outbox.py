@@ -57,12 +57,15 @@ class Outbox:
         """Begin to send."""
         self._sending = asyncio.get_running_loop().create_task(self._send_all())
 
-    def put(self, job: Job, salt: str = "") -> None:
-        """Send `job`, soon. With `salt` it is another one to a FIFO queue, though it was sent before."""
+    def put(self, job: Job, salt: str = "", delay_s: int = 0) -> None:
+        """Send `job`, soon, for nobody to get it before `delay_s`.
+
+        With `salt` it is another one to a FIFO queue, though it was sent before.
+        """
         name = hashlib.sha256(job.group.encode() + b"\0" + job.key)
         group = name.hexdigest()
         name.update(salt.encode())
-        self._pending[job.identity] = Letter(message_text(job), group, name.hexdigest())
+        self._pending[job.identity] = Letter(message_text(job), group, name.hexdigest(), delay_s)
         self._written.clear()
         self._offered.set()
 

@@ -23,6 +23,8 @@ AT_ONCE = 10
 """Messages in one request."""
 MAX_HIDDEN_S = 43_200
 """How long a message can be held, from its receipt on."""
+MAX_DELAY_S = 900
+"""How long a message can be delayed when it is sent."""
 _PATIENCE_S = 5.0
 """How long a request may take, beyond the time for which it is to wait for messages."""
 
@@ -67,6 +69,8 @@ class Letter:
     group: str
     once: str
     """Of several with the same, within five minutes, SQS takes one."""
+    delay_s: int = 0
+    """How long nobody gets it, up to `MAX_DELAY_S`; a FIFO queue delivers it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,11 @@ class Post:
             url,
             [
                 {"MessageBody": letter.text}
-                | ({"MessageGroupId": letter.group, "MessageDeduplicationId": letter.once} if is_fifo else {})
+                | (
+                    {"MessageGroupId": letter.group, "MessageDeduplicationId": letter.once}
+                    if is_fifo
+                    else {"DelaySeconds": letter.delay_s}
+                )
                 for letter in letters
             ],
             _NEVER_TAKEN,

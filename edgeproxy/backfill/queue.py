@@ -1,11 +1,11 @@
-"""Jobs that wait: one interface, whether they are kept in memory or in a file."""
+"""Jobs that wait: one interface, whether they are kept in memory, in a file or in SQS."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import Ending, Entry, Job, Lease, Lost, State, Wanted
 from edgeproxy.core.reason import Reason
 
 POLL_S = 1.0
@@ -45,10 +45,11 @@ class Queue(Protocol):
     def shared(self) -> frozenset[State]:
         """The states of which every process on this queue sees the same jobs.
 
-        Where these are not all, it knows of the others what it had itself: that is what `entries`, `retry`
-        and a job's "live already" are of then, and `pause` is for this process alone. Such a queue may
-        also hold more jobs than its capacity, which bounds what has not been handed over yet, and a
-        `release` counts as an attempt.
+        Where these are not all, it knows of the others what it had itself: that is what `entries`, `retry`,
+        `cancel`, `is_held` and a job's "live already" are of then, and `pause` is for this process alone.
+        A `take` keeps nobody elsewhere from the same job, and puts nothing in before it is given back:
+        whoever does it twice finds it done. Such a queue may also hold more jobs than its capacity, which
+        bounds what has not been handed over yet, and other processes count a `release` as an attempt.
         """
         ...
 
@@ -59,8 +60,23 @@ class Queue(Protocol):
         """
         ...
 
-    async def lease(self) -> Lease | None:
-        """A job that is due, for this process alone; None if there is none. Its attempt counts."""
+    async def lease(self) -> Lease | Lost | None:
+        """A job that is due, for this process alone; None if there is none. Its attempt counts.
+
+        `Lost` for one that has ended now because it was leased too often; then there may be more.
+        """
+        ...
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """This very job at once, put in if it is not there; else why nobody may begin it now.
+
+        QUEUED_ALREADY: somebody is at it. RETRY_LATER: it has failed and waits for its next attempt.
+        PAUSED, QUEUE_FULL, SOURCE_STATUS: as for others. QUEUE_FAILED: what keeps the jobs is out of order.
+        """
+        ...
+
+    async def is_held(self, job: Job) -> bool:
+        """Whether somebody is at a job with this one's identity."""
         ...
 
     async def arrival(self) -> None:
@@ -82,8 +98,11 @@ class Queue(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease) -> None:
-        """Give the job back as it was before; the attempt does not count."""
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
+        """Give the job back as it was before; the attempt does not count. It is due in `in_s`.
+
+        `reason` is why it has to wait, if there is one.
+        """
         ...
 
     async def written(self) -> int:
@@ -102,6 +121,14 @@ class Queue(Protocol):
         """Queue these again, as if they were new; gives how many.  Raises `QueueError`.
 
         What is live or stored stays so, and there must be room.
+        """
+        ...
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """Let these be done no more; gives how many.  Raises `QueueError`.
+
+        Those that wait end as skipped. Those at work do so when they are to be extended or tried again,
+        unless they have ended by then.
         """
         ...
 

@@ -2,10 +2,14 @@
 
 SQS delivers a message at least once, lists none, and does not know that two mean the same. So what is
 known here is what passed through this process: two that queue the same object make two messages, and
-whoever gets the second finds the object there.
+whoever gets the second finds the object there. A job that is taken for somebody who waits is a lease of
+this process alone, with no message: it becomes one when it is given back or has to be tried again. A
+message for the same object that comes meanwhile is held with it.
 """
 
 import asyncio
+import itertools
+import math
 import secrets
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -13,12 +17,34 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
-from edgeproxy.backfill.message import MessageError, job_of
+from edgeproxy.backfill.job import (
+    CANCELLED,
+    ENDED_BADLY,
+    LIVE,
+    Ending,
+    Entry,
+    Job,
+    Lease,
+    Lost,
+    State,
+    Wanted,
+)
+from edgeproxy.backfill.message import MessageError, job_of, message_text
 from edgeproxy.backfill.outbox import Outbox
-from edgeproxy.backfill.post import AT_ONCE, MAX_HIDDEN_S, Batches, Delivery, Facts, Letter, Post, PostError
+from edgeproxy.backfill.post import (
+    AT_ONCE,
+    MAX_DELAY_S,
+    MAX_HIDDEN_S,
+    Batches,
+    Delivery,
+    Facts,
+    Letter,
+    Post,
+    PostError,
+)
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
 from edgeproxy.backfill.telling import Teller
+from edgeproxy.backfill.until import Until
 from edgeproxy.clock import Clock
 from edgeproxy.core.failover import backoff_s
 from edgeproxy.core.reason import Reason
@@ -56,19 +82,29 @@ class Place:
 
 @dataclass(slots=True)
 class _Message:
-    """A message that is or was here."""
+    """A message that is or was here, or a job that was taken without one."""
 
-    delivery: Delivery
+    delivery: Delivery | None
     entry: Entry
     until: float
     """Ours until then, by the monotonic clock."""
     turn: int = 1
+    given_back: int = 0
+    """How many of its receipts led to no attempt."""
+    is_taken: bool = False
+    """It is done for somebody who waits, beside those that are worked at."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """It is to be left as soon as that can be."""
+        return self.entry.state is State.LEASED and self.entry.reason is Reason.CANCELLED
 
 
 class SqsQueue:
     """See `Queue`. `random` gives numbers in [0, 1).
 
-    `on_fault` hears what is out of order, `on_refused` of each job that SQS does not want.
+    `on_fault` hears what is out of order, `on_refused` of each job that SQS does not want. Numbers are
+    `first`, `first + step`, ...: several workers give each their own.
     """
 
     is_durable = True
@@ -80,6 +116,8 @@ class SqsQueue:
         terms: Terms,
         clock: Clock,
         *,
+        first: int = 1,
+        step: int = 1,
         random: Callable[[], float],
         on_fault: Callable[[str], None],
         on_refused: Callable[[Reason], None],
@@ -102,7 +140,9 @@ class SqsQueue:
         self._bell = Bell()
         self._is_paused = False
         self._failures = 0
-        self._missing: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._missing = Until(terms.history)
+        # Those that were given back here, or are to be tried again: until then nobody may begin them.
+        self._waiting = Until(terms.history)
         self._closing = asyncio.Event()
         self._outbox = Outbox(
             post,
@@ -114,12 +154,12 @@ class SqsQueue:
             on_refused=on_refused,
         )
         # What came. A message has the same number each time.
-        self._numbers = 0
+        self._numbers = itertools.count(first, step)
         self._number_of: dict[str, int] = {}
         self._held: dict[int, _Message] = {}
         self._past: OrderedDict[int, _Message] = OrderedDict()
         self._by_identity: dict[tuple[str, bytes], int] = {}
-        self._ready: deque[Lease] = deque()
+        self._ready: deque[Lease | Lost] = deque()
 
     @property
     def shared(self) -> frozenset[State]:
@@ -178,21 +218,71 @@ class SqsQueue:
         """See `Queue`; what other processes have queued is not known."""
         now = self._clock.elapsed()
         identity = job.identity
-        if identity in self._by_identity or self._outbox.knows(identity):
+        if (
+            identity in self._by_identity
+            or self._outbox.knows(identity)
+            or self._waiting.holds(identity, now)
+        ):
             return Reason.QUEUED_ALREADY
         if self._outbox.is_full:
             return Reason.QUEUE_FULL
-        if now < self._missing.get(identity, 0.0):
+        if self._missing.holds(identity, now):
             return Reason.SOURCE_STATUS
         self._outbox.put(job)
         return None
 
-    async def lease(self) -> Lease | None:
+    async def take(self, job: Job) -> Lease | Reason:
+        """See `Queue`; whether somebody elsewhere is at it is not known, and nothing is sent."""
+        if self._is_paused:
+            return Reason.PAUSED
+        now = self._clock.elapsed()
+        message = self._held.get(self._by_identity.get(job.identity, 0))
+        if message is None and self._waiting.holds(job.identity, now):
+            return Reason.RETRY_LATER
+        if message is None and self._missing.holds(job.identity, now):
+            return Reason.SOURCE_STATUS
+        before = None
+        if message is not None and now < message.until:
+            lease = self._unbegun(message)
+            if lease is None:
+                return Reason.QUEUED_ALREADY
+            self._ready.remove(lease)
+            job = replace(job, attempt=lease.job.attempt)
+            message.entry = replace(message.entry, job=job)
+        else:
+            if message is not None and (
+                message.is_cancelled or message.entry.job.attempt >= self._terms.attempts
+            ):
+                if message.delivery is None:
+                    self._outlived(message)
+                return Reason.RETRY_LATER  # whoever receives it next will bury it
+            if message is not None and message.delivery is not None:
+                # Others may have it by now.
+                self._forget(message)
+            elif message is not None:
+                before = self._held.pop(message.entry.number)
+            message = self._begun(None, job, before)
+            message.until = now + self._lease_s
+        message.is_taken = True
+        return Lease(message.entry.number, message.turn, message.entry.job)
+
+    def _unbegun(self, message: _Message) -> Lease | None:
+        """Its lease, if that has not been given to anybody yet."""
+        at = message.entry.number, message.turn
+        leases = (lease for lease in self._ready if isinstance(lease, Lease))
+        return next((lease for lease in leases if (lease.number, lease.turn) == at), None)
+
+    async def is_held(self, job: Job) -> bool:
+        """See `Queue`; by this process."""
+        message = self._held.get(self._by_identity.get(job.identity, 0))
+        return message is not None and self._clock.elapsed() < message.until
+
+    async def lease(self) -> Lease | Lost | None:
         """See `Queue`; what has come while one waited for its `arrival`."""
         self._bell.hush()
         while self._ready and not self._is_paused:
             lease = self._ready.popleft()
-            if self._is_held(lease):
+            if isinstance(lease, Lost) or self._is_held(lease):
                 return lease
         return None
 
@@ -201,7 +291,7 @@ class SqsQueue:
 
         Messages that come for a request that is given up are hidden until their lease has run out.
         """
-        room = self._place.appetite - len(self._held)
+        room = self._place.appetite - sum(not message.is_taken for message in self._held.values())
         if self._is_paused or self._ready or room <= 0:
             await self._bell.heard(0.0 if self._ready else POLL_S)
             return
@@ -251,35 +341,65 @@ class SqsQueue:
             return
         number = self._number_of.get(delivery.id, 0)
         before = self._held.pop(number, None) or self._past.pop(number, None)
-        state = before.entry.state if before is not None else State.QUEUED
-        if before is not None and (
-            state in _WELL or (state in _BADLY and delivery.count > before.delivery.count)
-        ):
-            # That it is done was not heard.
-            self._past[number] = before
-            self._chore(self._deleted(delivery.receipt) if state in _WELL else self._bury(delivery))
+        if before is not None and self._is_over(before, delivery):
             return
         other = self._held.get(self._by_identity.get(job.identity, 0))
         if other is not None and self._clock.elapsed() < other.until:
             # It is being done, for another message: that one stays until it is.
             self._number_of.pop(delivery.id, None)
-            self._chore(self._deleted(delivery.receipt))
+            if other.delivery is None:
+                other.delivery, other.until = delivery, until
+                self._number_of[delivery.id] = other.entry.number
+            else:
+                self._chore(self._deleted(delivery.receipt))
             return
-        if before is None:
-            self._numbers += 1
-            number = self._numbers
-            self._number_of[delivery.id] = number
-        now = self._clock.now()
-        job = replace(job, attempt=delivery.count)
-        entry = Entry(number, job, State.LEASED, before.entry.added_at if before is not None else now, now)
-        message = _Message(delivery, entry, until, before.turn + 1 if before is not None else 1)
-        self._held[number] = message
-        self._by_identity[job.identity] = number
-        if delivery.count > self._terms.attempts:
-            self._end(message, Ending(State.DEAD, Reason.WORKER_LOST), None)
+        message = self._begun(delivery, job, before)
+        message.until = until
+        if message.entry.job.attempt > self._terms.attempts:
+            attempts = message.entry.job.attempt - 1
+            message.entry = replace(message.entry, job=replace(job, attempt=attempts))
+            self._outlived(message)
+        else:
+            self._ready.append(Lease(message.entry.number, message.turn, message.entry.job))
+
+    def _is_over(self, before: _Message, delivery: Delivery) -> bool:
+        """Whether nothing more is to be done for a message that was here before: that was not heard."""
+        if before.is_cancelled:
+            self._end(before, CANCELLED, None)
+        state = before.entry.state
+        if state in _WELL:
+            self._chore(self._deleted(delivery.receipt))
+        elif state in _BADLY and before.delivery is not None and delivery.count > before.delivery.count:
             self._chore(self._bury(delivery))
         else:
-            self._ready.append(Lease(number, message.turn, job))
+            return False
+        self._past[before.entry.number] = before
+        return True
+
+    def _begun(self, delivery: Delivery | None, job: Job, before: _Message | None) -> _Message:
+        """`job` is held here from now on, as it perhaps was `before`."""
+        now = self._clock.now()
+        number = before.entry.number if before is not None else next(self._numbers)
+        added_at = before.entry.added_at if before is not None else now
+        given_back = before.given_back if before is not None else 0
+        attempt = before.entry.job.attempt + 1 if before is not None else 1
+        if delivery is not None:
+            self._number_of[delivery.id] = number
+            attempt = delivery.count - given_back
+        job = replace(job, attempt=attempt)
+        entry = Entry(number, job, State.LEASED, added_at, now)
+        turn = before.turn + 1 if before is not None else 1
+        message = self._held[number] = _Message(delivery, entry, 0.0, turn, given_back)
+        self._by_identity[job.identity] = number
+        return message
+
+    def _outlived(self, message: _Message) -> None:
+        """Nobody is at it any more, and it was cancelled, or leased too often."""
+        ending = CANCELLED if message.is_cancelled else Ending(State.DEAD, Reason.WORKER_LOST)
+        self._ended(message, ending, None)
+        if ending.state is State.DEAD:
+            self._ready.append(Lost(message.entry.job))
+            self._bell.ring()
 
     def wake(self) -> None:
         """See `Queue`."""
@@ -288,20 +408,24 @@ class SqsQueue:
     async def extend(self, leases: Iterable[Lease]) -> list[Lease]:
         """See `Queue`."""
         lost: list[Lease] = []
-        asked: list[tuple[Lease, _Message]] = []
+        asked: list[tuple[Lease, _Message, str]] = []
         now = self._clock.elapsed()
         for lease in leases:
-            if not self._is_held(lease):
+            message = self._held[lease.number] if self._is_held(lease) else None
+            if message is None:
                 lost.append(lease)
-            elif now >= self._held[lease.number].until:
-                self._forget(self._held[lease.number])
+            elif message.is_cancelled:
+                self._ended(message, CANCELLED, None)
+                lost.append(lease)
+            elif message.delivery is None:
+                message.until = now + self._lease_s
+            elif now >= message.until:
+                self._forget(message)
                 lost.append(lease)
             else:
-                asked.append((lease, self._held[lease.number]))
-        fates = await asyncio.gather(
-            *(self._hides.do((message.delivery.receipt, self._lease_s)) for _, message in asked)
-        )
-        for (lease, message), fate in zip(asked, fates, strict=True):
+                asked.append((lease, message, message.delivery.receipt))
+        fates = await asyncio.gather(*(self._hides.do((receipt, self._lease_s)) for _, _, receipt in asked))
+        for (lease, message, _), fate in zip(asked, fates, strict=True):
             if not fate.code:
                 message.until = now + self._lease_s
             elif not self._is_held(lease):
@@ -318,26 +442,59 @@ class SqsQueue:
         if not self._is_held(lease):
             return False
         message = self._held[lease.number]
-        if ending.state not in _WELL and self._clock.elapsed() >= message.until:
+        is_late = message.delivery is not None and self._clock.elapsed() >= message.until
+        if ending.state not in _WELL and is_late:
             # Others may have it by now. What is stored is done whoever did it.
             self._forget(message)
             return False
-        self._end(message, ending, took_s)
-        if ending.state is State.QUEUED:
-            hidden_s = min(round(retry_in_s), MAX_HIDDEN_S)
-            self._chore(self._hidden(message.delivery.receipt, hidden_s))
-        elif ending.state in _WELL:
-            self._chore(self._deleted(message.delivery.receipt))
+        if ending.state is State.QUEUED and not message.is_cancelled:
+            self._put_back(message, ending, took_s, retry_in_s)
         else:
-            self._chore(self._bury(message.delivery))
+            self._ended(message, CANCELLED if ending.state is State.QUEUED else ending, took_s)
         return True
 
-    async def release(self, lease: Lease) -> None:
-        """See `Queue`; SQS counts it as an attempt."""
-        if self._is_held(lease):
-            message = self._held[lease.number]
-            self._end(message, Ending(State.QUEUED), None)
-            await self._hidden(message.delivery.receipt, 0)
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
+        """See `Queue`; SQS counts it as an attempt, and so do other processes."""
+        if not self._is_held(lease):
+            return
+        message = self._held[lease.number]
+        if message.is_cancelled:
+            self._ended(message, CANCELLED, None)
+            return
+        message.given_back += 1
+        job = replace(message.entry.job, attempt=message.entry.job.attempt - 1)
+        message.entry = replace(message.entry, job=job)
+        hidden = self._put_back(message, Ending(State.QUEUED, reason), None, in_s)
+        if hidden is not None:
+            await asyncio.wait([hidden])
+
+    def _put_back(
+        self, message: _Message, ending: Ending, took_s: float | None, in_s: float
+    ) -> "asyncio.Task[None] | None":
+        """Let it be due again in `in_s`; gives what tells SQS so, unless that is a new message."""
+        identity = message.entry.job.identity
+        # Not a moment before: whoever gets it then would have to give it back.
+        hidden_s = min(math.ceil(in_s), MAX_HIDDEN_S)
+        self._end(message, ending, took_s)
+        if in_s > 0:
+            self._waiting.note(identity, self._clock.elapsed() + in_s)
+        if message.delivery is not None:
+            return self._chore(self._hidden(message.delivery.receipt, hidden_s))
+        if self._outbox.is_full:
+            self._end(message, Ending(State.DEAD, Reason.QUEUE_FULL, ending.message), took_s)
+            return None
+        self._drop(message.entry.number)
+        if not self._outbox.knows(identity):
+            self._outbox.put(message.entry.job, secrets.token_hex(8), min(hidden_s, MAX_DELAY_S))
+        return None
+
+    def _ended(self, message: _Message, ending: Ending, took_s: float | None) -> None:
+        """The job is done, or never will be; SQS is to hear of it."""
+        self._end(message, ending, took_s)
+        if ending.state not in _WELL:
+            self._chore(self._bury(message.delivery or message.entry.job))
+        elif message.delivery is not None:
+            self._chore(self._deleted(message.delivery.receipt))
 
     async def written(self) -> int:
         """See `Queue`."""
@@ -353,7 +510,7 @@ class SqsQueue:
         try:
             waiting, hidden = await self._post.counts(await self._url())
             counts[State.QUEUED] = waiting
-            counts[State.LEASED] = hidden
+            counts[State.LEASED] = hidden + sum(message.delivery is None for message in self._held.values())
             if self._dead_url is not None:
                 counts[State.DEAD] = sum(await self._post.counts(self._dead_url))
         except PostError as error:
@@ -371,13 +528,15 @@ class SqsQueue:
         badly = replace(wanted, states=wanted.states & ENDED_BADLY)
         done = 0
         for entry in await self.entries(badly):
-            is_buried = entry.state in _BADLY and self._dead_url is not None
+            has_message = self._past[entry.number].delivery is not None
+            grave = self._dead_url if has_message else self._place.dead_letter_url
+            is_buried = entry.state in _BADLY and grave is not None
             is_live = entry.job.identity in self._by_identity or self._outbox.knows(entry.job.identity)
             if is_buried or is_live or self._outbox.is_full:
                 continue
             done += 1
             self._drop(entry.number)
-            self._missing.pop(entry.job.identity, None)
+            self._missing.forget(entry.job.identity)
             self._outbox.put(entry.job, secrets.token_hex(8))
         if self._dead_url is not None and badly.states & _BADLY:
             try:
@@ -421,9 +580,27 @@ class SqsQueue:
                 for _, job in sent:
                     done += 1
                     self._drop(number_of.get(job.identity, 0))
-                    self._missing.pop(job.identity, None)
+                    self._missing.forget(job.identity)
         for at in range(0, len(left), AT_ONCE):
             await self._post.hide(dead_url, [(receipt, 0) for receipt in left[at : at + AT_ONCE]])
+        return done
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """See `Queue`; those that are here, or were put back from here. What lies in SQS lists nobody."""
+        done = 0
+        for entry in await self.entries(replace(wanted, states=wanted.states & LIVE)):
+            message = self._held.get(entry.number) or self._past[entry.number]
+            if message.is_cancelled:
+                continue
+            done += 1
+            lease = self._unbegun(message)
+            if entry.state is State.LEASED and lease is None:
+                message.entry = replace(entry, reason=Reason.CANCELLED)
+                continue
+            if lease is not None:
+                self._ready.remove(lease)
+            self._waiting.forget(entry.job.identity)
+            self._ended(message, CANCELLED, None)
         return done
 
     async def pause(self, is_paused: bool) -> None:
@@ -440,7 +617,8 @@ class SqsQueue:
         self._closing.set()
         await self._outbox.close()
         for lease in self._ready:
-            await self.release(lease)
+            if isinstance(lease, Lease):
+                await self.release(lease)
         if self._chores:
             await asyncio.wait(self._chores, timeout=_PATIENCE_S)
         for chore in self._chores:
@@ -456,7 +634,8 @@ class SqsQueue:
     def _forget(self, message: _Message) -> None:
         """It is somebody else's."""
         self._held.pop(message.entry.number, None)
-        self._number_of.pop(message.delivery.id, None)
+        if message.delivery is not None:
+            self._number_of.pop(message.delivery.id, None)
         self._leave(message)
 
     def _leave(self, message: _Message) -> None:
@@ -483,22 +662,20 @@ class SqsQueue:
         if ending.state is not State.QUEUED:
             self._outbox.forget(identity)
         if ending.reason is Reason.SOURCE_STATUS and ending.state is State.SKIPPED:
-            self._missing[identity] = self._clock.elapsed() + self._terms.missing_s
-            self._missing.move_to_end(identity)
-            while len(self._missing) > self._terms.history:
-                self._missing.popitem(last=False)
+            self._missing.note(identity, self._clock.elapsed() + self._terms.missing_s)
 
     def _drop(self, number: int) -> None:
         """Remember it no longer."""
         message = self._past.pop(number, None)
-        if message is not None:
+        if message is not None and message.delivery is not None:
             self._number_of.pop(message.delivery.id, None)
 
-    def _chore(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _chore(self, doing: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Have it done while the work goes on."""
         chore = asyncio.get_running_loop().create_task(doing)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
+        return chore
 
     async def _deleted(self, receipt: str) -> None:
         """If that fails the message comes again, and is found to be done."""
@@ -516,11 +693,12 @@ class SqsQueue:
         if fate.code and not fate.is_final:
             self._note(fate.code)
 
-    async def _bury(self, delivery: Delivery) -> None:
-        """Where to put what cannot be done: nothing circles for ever."""
+    async def _bury(self, what: Delivery | Job) -> None:
+        """Where to put what cannot be done: nothing circles for ever. A job has no message."""
         facts = self._facts
         if self._place.dead_letter_url is not None:
-            letter = Letter(delivery.text, secrets.token_hex(8), secrets.token_hex(8))
+            text = message_text(what) if isinstance(what, Job) else what.text
+            letter = Letter(text, secrets.token_hex(8), secrets.token_hex(8))
             for failures in range(1, _TRIES + 1):
                 try:
                     (fate,) = await self._post.send(self._place.dead_letter_url, [letter])
@@ -528,16 +706,19 @@ class SqsQueue:
                 except PostError as error:
                     why = str(error)
                 if not why:
-                    await self._deleted(delivery.receipt)
-                    return
+                    break
                 self._note(f"{self._place.dead_letter_url}: {why}")
                 if failures < _TRIES and not self._closing.is_set():
                     await self._rest_quietly(failures)
-        elif facts is not None and facts.max_receives is not None:
+            else:
+                return
+        if isinstance(what, Job):
+            return
+        if self._place.dead_letter_url is None and facts is not None and facts.max_receives is not None:
             # SQS moves it to the dead-letter queue once it was received as often as that takes.
-            await self._hidden(delivery.receipt, 0)
+            await self._hidden(what.receipt, 0)
         else:
-            await self._deleted(delivery.receipt)
+            await self._deleted(what.receipt)
 
     async def _rest_quietly(self, failures: int) -> None:
         with suppress(TimeoutError):

@@ -8,7 +8,6 @@ import click
 
 from edgeproxy.cli.common import CONFIG, fail, loaded
 from edgeproxy.config import Config
-from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.units import Address, address
 
 
@@ -67,13 +66,16 @@ def _changed(config: Config, listen: Address | None, concurrency: int | None) ->
 
 def _mistake(config: Config, listen: Address | None) -> str | None:
     """What makes no sense for a process of this sort."""
+    from edgeproxy.assembly.origins import buckets_of
+
     if config.backfill.queue == "memory":
         return "backfill.queue: got memory, in which no other process puts jobs, want sqlite or sqs"
     if config.backfill.concurrency == 0:
         return "backfill.concurrency: got 0, want 1 or more, or --concurrency"
-    primaries = (config.origins[group.members[0]] for group in config.origin_groups.values())
-    if not any(isinstance(origin, S3Origin) for origin in primaries):
-        return "origin_groups: got none with a bucket to fill, want one with an s3 origin first"
+    if not config.backfill.rules:
+        return "backfill.rules: there are none, want those of the gateways, without which no job is done"
+    if not buckets_of(config):
+        return "origins: no bucket is anybody's target or primary, want one that can be filled"
     if listen is not None and not listen.is_loopback and config.admin.token is None:
         return f"admin.token: is missing while --admin is {listen}, want a token, or a loopback address"
     return None

@@ -20,14 +20,22 @@ from edgeproxy.config.section import EachOnce, Section
 from edgeproxy.core.failover import FAILOVER_STATUSES
 
 # VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
-_HEADER_VALUE = Private(
+HEADER_VALUE = Private(
     r"(?:[!-~](?:[!-~ \t]{0,1781}[!-~])?)?",
     "at most 1783 ASCII characters without blanks around them",
     "text",
 )
-
-
 REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
+
+
+def stand_once(values: dict[str, str]) -> dict[str, str]:
+    """Refuse header fields of which one stands in two spellings."""
+    spellings: dict[str, str] = {}
+    for name in values:
+        other = spellings.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(f"one of {other} and {name}, which are the same header")
+    return values
 
 
 class Credentials(Section):
@@ -70,20 +78,12 @@ class OriginBase(Section):
     """Connections that may be open to this origin at once."""
     keepalive_timeout: Seconds = 5.0
     """How long an idle connection is kept."""
-    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, _HEADER_VALUE]] = Field(
+    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, HEADER_VALUE]] = Field(
         default={}, repr=False
     )
     """Fields that are set on every request to this origin, over the viewer's. Values count as secrets."""
 
-    @field_validator("custom_headers")
-    @classmethod
-    def _stand_once(cls, values: dict[str, str]) -> dict[str, str]:
-        spellings: dict[str, str] = {}
-        for name in values:
-            other = spellings.setdefault(name.lower(), name)
-            if other != name:
-                raise ValueError(f"one of {other} and {name}, which are the same header")
-        return values
+    _stand_once = field_validator("custom_headers")(stand_once)
 
 
 class S3Origin(OriginBase):

@@ -81,6 +81,15 @@ def collapsed(path: str) -> str:
     return "/" + "/".join(kept) + ("/" if ends_open and kept else "")
 
 
+def same_address(path: str, query: str) -> str:
+    """The reference, for `Location`, by which a client comes again to where it asked for these.
+
+    Never one that names another host: a path that begins with "//" would be read as that.  RFC 3986 §4.2.
+    """
+    reference = f"/.{path}" if path.startswith("//") else path
+    return f"{reference}?{_ascii(query)}" if query else reference
+
+
 class Pattern:
     """A behaviour's path pattern: `*` is any run of characters including "/", `?` exactly one.
 

@@ -9,6 +9,8 @@ import socket
 from aiohttp import ThreadedResolver
 from aiohttp.abc import ResolveResult
 
+from edgeproxy.core.sourcing import is_near
+
 
 class Resolver(ThreadedResolver):
     """The system's resolver, but for names below `localhost`."""
@@ -19,3 +21,17 @@ class Resolver(ThreadedResolver):
         """The addresses of `host`."""
         is_local = host.rstrip(".").endswith(".localhost")
         return await super().resolve("localhost" if is_local else host, port, family)
+
+
+class FarResolver(Resolver):
+    """Knows no address of this machine or its link, whatever name it has."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of `host`.  Raises `OSError` if it has none that is far."""
+        found = await super().resolve(host, port, family)
+        far = [one for one in found if not is_near(one["host"])]
+        if not far:
+            raise OSError(None, "it is this machine, or on its link")
+        return far

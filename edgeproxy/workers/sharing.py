@@ -1,5 +1,6 @@
 """What each of several workers gets of what the configuration allows to all of them together."""
 
+from edgeproxy.config.backfill import BackfillSource
 from edgeproxy.config.schema import Config
 
 
@@ -30,11 +31,26 @@ def share(config: Config) -> Config:
             "backfill": config.backfill.model_copy(
                 update={
                     "concurrency": part(config.backfill.concurrency),
+                    "make_concurrency": part(config.backfill.make_concurrency),
                     # A queue in a file is one for all.
                     "queue_size": config.backfill.queue_size
                     if config.backfill.queue == "sqlite"
                     else part(config.backfill.queue_size),
+                    "sources": {
+                        name: _part_of_source(source, workers)
+                        for name, source in config.backfill.sources.items()
+                    },
                 }
             ),
+        }
+    )
+
+
+def _part_of_source(source: BackfillSource, workers: int) -> BackfillSource:
+    rate, bandwidth = source.rate, source.bandwidth
+    return source.model_copy(
+        update={
+            "rate": rate / workers if rate is not None else None,
+            "bandwidth": max(1, bandwidth // workers) if bandwidth is not None else None,
         }
     )

@@ -12,6 +12,7 @@ from typing import Any
 from edgeproxy.admin.service import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import LIVE, State, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
@@ -205,14 +206,27 @@ class Supervisor:
         return int(max(await self._all("invalidate", paths)))
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """The jobs of all workers, who share them or, in memory, have each their own with its own numbers."""
+        """The jobs of all workers, who share them or, in memory, have each their own."""
         answers = await self._of_jobs("jobs", wanted)
-        found = [job for _, jobs in answers for job in jobs]
+        found = sorted((job for _, jobs in answers for job in jobs), key=_moment, reverse=True)
         return all(is_paused for is_paused, _ in answers), found[: wanted.limit]
 
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many."""
         return sum(await self._of_jobs("retry_jobs", wanted))
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many."""
+        return sum(await self._of_jobs("cancel_jobs", wanted))
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects: one worker does it for all."""
+        said: dict[str, int] = await self._slots[0].ask("refresh_objects", asked)
+        return said
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects; gives how many tombstones there are."""
+        return int(max(await self._all("bury_objects", asked)))
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Let no worker begin a job, or all."""
@@ -255,6 +269,11 @@ class Supervisor:
             if slot.process is not None:
                 await asyncio.to_thread(slot.process.join, 5)
         self.kill()
+
+
+def _moment(job: dict[str, object]) -> tuple[str, int]:
+    """When it was added: each worker counts its own."""
+    return str(job["added_at"]), int(str(job["number"]))
 
 
 def _end_of(process: SpawnProcess) -> str:

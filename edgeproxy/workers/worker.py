@@ -77,6 +77,12 @@ class Worker:
                 return await app.jobs(value)
             case "retry_jobs":
                 return await app.retry_jobs(value)
+            case "cancel_jobs":
+                return await app.cancel_jobs(value)
+            case "refresh_objects":
+                return await app.refresh_objects(value)
+            case "bury_objects":
+                return await app.bury_objects(value)
             case "pause_jobs":
                 return await app.pause_jobs(value)
             case "drain":

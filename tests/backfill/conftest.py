@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from moto.sqs import models as moto_models
 
-from edgeproxy.backfill.job import Ending, Job, Lease, State
+from edgeproxy.backfill.job import Ending, Job, Lease, Lost, State
 from edgeproxy.backfill.post import Post
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.sqs import Place, SqsQueue
@@ -51,7 +51,7 @@ class Made:
 
     @property
     def knows_all(self) -> bool:
-        """Whether it lists and bounds what other processes have, and counts attempts for itself."""
+        """Whether it lists, bounds and cancels also what other processes have, or what nobody has yet."""
         return not isinstance(self.queue, SqsQueue)
 
     @property
@@ -70,7 +70,7 @@ class Made:
             said.append(reason or next(iter(self.refused), None))
         return said
 
-    async def leased(self) -> Lease | None:
+    async def leased(self) -> Lease | Lost | None:
         """A job that is due. Those of SQS come while one waits for them."""
         lease = await self.queue.lease()
         if lease is None and isinstance(self.queue, SqsQueue):
@@ -81,7 +81,12 @@ class Made:
 
     async def taken(self) -> Lease:
         lease = await self.leased()
-        assert lease is not None
+        assert isinstance(lease, Lease)
+        return lease
+
+    async def took(self, job: Job) -> Lease:
+        lease = await self.queue.take(job)
+        assert isinstance(lease, Lease)
         return lease
 
     async def counts(self) -> dict[str, int]:
@@ -105,7 +110,14 @@ async def remote(box: Box, clock: Hand, monkeypatch: pytest.MonkeyPatch) -> Asyn
     monkeypatch.setattr(moto_models, "unix_time_millis", lambda: real() + (clock.time - 1000) * 1000)
     async with AsyncExitStack() as stack:
 
-        async def make(terms: Terms = TERMS, *, endpoint: str | None = None, **changes: Any) -> Made:
+        async def make(
+            terms: Terms = TERMS,
+            *,
+            endpoint: str | None = None,
+            first: int = 1,
+            step: int = 1,
+            **changes: Any,
+        ) -> Made:
             refused: list[Reason] = []
             faults: list[str] = []
             place = Place(
@@ -123,6 +135,8 @@ async def remote(box: Box, clock: Hand, monkeypatch: pytest.MonkeyPatch) -> Asyn
                 replace(place, **changes),
                 terms,
                 clock,
+                first=first,
+                step=step,
                 random=lambda: 0.0,
                 on_fault=faults.append,
                 on_refused=refused.append,

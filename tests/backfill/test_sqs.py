@@ -161,6 +161,130 @@ async def test_of_two_messages_for_one_object_one_is_done(remote: Make, box: Box
     assert await made.counts() == {"stored": 1}
 
 
+async def test_a_message_that_comes_for_what_is_taken_is_held_with_it(
+    remote: Make, box: Box, clock: Hand
+) -> None:
+    made = await remote()
+    lease = await made.took(job("a"))
+    assert await made.counts() == {"leased": 1}
+    assert made.queue.offer(job("a")) is Reason.QUEUED_ALREADY
+    await box.put(message_text(job("a")))
+    assert await made.leased() is None
+    assert await box.held() == (0, 1)
+    clock.time += 20
+    assert await made.queue.extend([lease]) == []
+    clock.time += 20
+    assert await made.leased() is None, "it is extended too"
+    assert await made.queue.settle(lease, STORED, 1)
+    assert await made.counts() == {"stored": 1}
+    assert await box.held() == (0, 0)
+
+
+async def test_who_takes_leaves_room_for_those_who_wait_for_jobs(remote: Make) -> None:
+    made = await remote(appetite=1)
+    await made.took(job("a"))
+    await made.put(job("b"))
+    assert (await made.taken()).job.key == b"b"
+
+
+@pytest.mark.parametrize("suffix", ["", ".fifo"])
+async def test_what_was_taken_and_is_not_done_becomes_a_message(
+    remote: Make, box_of: Boxes, clock: Hand, suffix: str
+) -> None:
+    box = await box_of(suffix, **({"FifoQueue": "true"} if suffix else {}))
+    made = await remote(url=box.url)
+    assert await made.queue.settle(await made.took(job("a")), AGAIN, 1, 9.1)
+    await made.queue.release(await made.took(job("b")))
+    await made.queue.written()
+    assert await made.counts() == {"queued": 2}
+    first = await made.taken()
+    if not suffix:
+        # A message of a FIFO queue cannot be delayed.
+        assert first.job == replace(job("b"), attempt=1)
+        assert await made.leased() is None
+    clock.time += 10
+    names = {b"a", b"b"} - {first.job.key}
+    assert {(await made.taken()).job.key} == names
+
+
+async def test_what_was_taken_is_not_sent_again_while_its_message_is_under_way(
+    remote: Make, box: Box
+) -> None:
+    made = await remote()
+    await made.put(job("a"))
+    await made.queue.release(await made.took(job("a")), 5, Reason.SOURCE_BUSY)
+    assert await made.queue.take(job("a")) is Reason.RETRY_LATER
+    await made.queue.written()
+    assert await box.held() == (1, 0)
+
+
+async def test_what_was_taken_and_finds_no_room_is_dead(remote: Make, box: Box) -> None:
+    made = await remote(replace(TERMS, capacity=0))
+    assert await made.queue.settle(await made.took(job("a")), AGAIN, 1, 10)
+    (entry,) = await made.queue.entries(Wanted())
+    assert (entry.state, entry.reason, entry.message) == (State.DEAD, Reason.QUEUE_FULL, "cut")
+
+
+async def test_what_was_taken_and_cannot_be_done_has_no_message_to_move(
+    remote: Make, box: Box, box_of: Boxes
+) -> None:
+    dead = await box_of()
+    await box.redrives(dead, 3)
+    made = await remote()
+    assert await made.queue.settle(await made.took(job("a")), DENIED, 1)
+    assert await made.queue.retry(Wanted()) == 1
+    assert (await made.taken()).job.key == b"a"
+    made = await remote(dead_letter_url=dead.url)
+    assert await made.queue.settle(await made.took(job("b")), DENIED, 1)
+    await made.queue.written()
+    assert await dead.texts() == [message_text(job("b"))]
+
+
+async def test_to_others_what_is_given_back_is_an_attempt(remote: Make, box: Box, clock: Hand) -> None:
+    made, other = await remote(), await remote()
+    await made.put(job("a"))
+    await made.queue.release(await made.taken(), 19.2, Reason.SOURCE_DOWN)
+    clock.time += 19.5
+    assert await other.leased() is None, "whole seconds, and none too few"
+    assert made.queue.offer(job("a")) is Reason.QUEUED_ALREADY
+    clock.time += 1
+    lease = await other.taken()
+    assert lease.job.attempt == 2
+    await other.queue.release(lease)
+    assert (await made.taken()).job.attempt == 2, "one of two receipts was its own"
+
+
+async def test_what_is_here_or_was_put_back_from_here_is_cancelled(
+    remote: Make, box: Box, clock: Hand
+) -> None:
+    made = await remote(replace(TERMS, capacity=20, history=20), appetite=20)
+    await made.put(*map(job, ("extended", "retried", "released", "lost", "delayed", "stored")))
+    leases = {lease.job.key: lease for lease in [await made.taken() for _ in range(6)]}
+    assert await made.queue.settle(leases[b"delayed"], AGAIN, 1, 100)
+    taken = await made.took(job("taken"))
+    await box.put(message_text(job("unbegun")))
+    await made.queue.arrival()
+    assert await made.queue.cancel(Wanted()) == 8
+    assert await made.queue.cancel(Wanted()) == 0, "they are already"
+    assert await made.leased() is None
+    assert await made.counts() == {"leased": 6, "skipped": 2}
+    assert await made.queue.settle(leases[b"stored"], STORED, 1), "that cannot be undone"
+    assert await made.queue.extend([taken, leases[b"extended"]]) == [taken, leases[b"extended"]]
+    assert await made.queue.settle(leases[b"retried"], AGAIN, 1, 10)
+    await made.queue.release(leases[b"released"], 10)
+    await made.queue.written()
+    assert await box.held() == (0, 1)
+    clock.time += 30
+    assert await made.queue.take(job("lost")) is Reason.RETRY_LATER
+    assert await made.leased() is None
+    assert await made.counts() == {"skipped": 7, "stored": 1}
+    assert await box.held() == (0, 0)
+    ended = await made.queue.entries(Wanted(frozenset({State.SKIPPED})))
+    assert {entry.reason for entry in ended} == {Reason.CANCELLED}
+    assert await made.queue.retry(Wanted(prefix=b"delayed")) == 1
+    assert (await made.taken()).job.key == b"delayed"
+
+
 async def test_what_is_done_and_comes_again_is_acknowledged_again(
     remote: Make, box: Box, clock: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

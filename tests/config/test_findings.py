@@ -30,6 +30,17 @@ FREE = "the name of a header that a policy may change"
 VALUE = "at most 1783 ASCII characters without blanks around them"
 
 
+SOURCE = "backfill.sources.a"
+TEMPLATE = (
+    "want a path such as /originals{rest}, in which {path} is the viewer's, {rest} what strip_prefix leaves of it,"
+    ' and {key} the object\'s key without "/" in front'
+)
+
+
+def source(settings: str) -> str:
+    return small(f"backfill: {{sources: {{a: {{origin: site, {settings}}}}}}}")
+
+
 def small(more: str) -> str:
     return f"{SMALL}\n{more}"
 
@@ -168,6 +179,28 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "status without a page": (ERROR % "error_code: 404, response_code: 200", "custom_error_responses[0].response_code: got 200, want response_page_path beside it"),
     "page with a query": (ERROR % "error_code: 404, response_page_path: '/a?b=1', response_code: 200", 'custom_error_responses[0].response_page_path: got "/a?b=1", want the path of a page such as /errors/404.html'),
     "error twice": (ERROR % "error_code: 404}, {error_code: 404", "custom_error_responses: got [{error_code: ...}, {error_code: ...}], want each of them once"),
+    "source's path": (source("path: /fixed"), f'{SOURCE}.path: got "/fixed", {TEMPLATE}'),
+    "source's path with another place": (source("path: '/{file}'"), f'{SOURCE}.path: got "/{{file}}", {TEMPLATE}'),
+    "prefix that is not stripped": (source("path: '{path}', strip_prefix: /img"), f'{SOURCE}.strip_prefix: got "/img", want {{rest}} in the path beside it'),
+    "secret passed": (source("pass_headers: [Accept, Cookie]"), f"{SOURCE}.pass_headers: got [Accept, Cookie], want the name of a header that may be passed on (Authorization and Cookie may not)"),
+    "passed twice": (source("pass_headers: [Accept, ACCEPT]"), f"{SOURCE}.pass_headers: got [Accept, ACCEPT], want each of them once"),
+    "no header names": (source("pass_headers: []"), f"{SOURCE}.pass_headers: got [], want none, all or a list: header name"),
+    "blocked of none": (source("block_headers: [Accept]"), f"{SOURCE}.block_headers: got [Accept], want pass_headers: all beside it"),
+    "query": (source("query: some"), f'{SOURCE}.query: got "some", want none, all or a list: parameter'),
+    "parameter": (source("query: [a=b]"), f'{SOURCE}.query: got ["a=b"], want the name of a query parameter'),
+    "set header": (source('set_headers: {X-Token: "hush\\n"}'), f"{SOURCE}.set_headers.X-Token: got ***, want at most 1783 ASCII characters without blanks around them"),
+    "too many redirects": (source("follow_redirects: 11"), f"{SOURCE}.follow_redirects: got 11, want a whole number from 0 to 10"),
+    "hosts without redirects": (source("redirect_hosts: [cdn.example.com]"), f"{SOURCE}.redirect_hosts: got [cdn.example.com], want follow_redirects beside it"),
+    "host": (source("follow_redirects: 1, redirect_hosts: ['http://a/']"), f'{SOURCE}.redirect_hosts[0]: got "http://a/", want a host such as cdn.example.com, or with its port where that is not the usual one'),
+    "no rate": (source("rate: 0"), f"{SOURCE}.rate: got 0, want a number above 0 such as 12.5"),
+    "bandwidth": (source("bandwidth: 10B"), f'{SOURCE}.bandwidth: got "10B", want a size from 1KiB to 1TiB'),
+    "breaker": (source("breaker: {failures: 0}"), f"{SOURCE}.breaker.failures: got 0, want a whole number from 1 to 1000"),
+    "rule's mode": (small("backfill: {rules: [{mode: later}]}"), 'backfill.rules[0].mode: got "later", want one of queue, generate, redirect'),
+    "rule's type": (small("backfill: {rules: [{content_types: [image]}]}"), 'backfill.rules[0].content_types[0]: got "image", want a media type such as image/* or application/pdf'),
+    "rule's sizes": (small("backfill: {rules: [{min_object: 2MiB, max_object: 1MiB}]}"), 'backfill.rules[0].min_object: got "2MiB", want at most max_object'),
+    "rule's method": (small("backfill: {rules: [{methods: [POST]}]}"), 'backfill.rules[0].methods[0]: got "POST", want one of GET, HEAD'),
+    "refresh": (small("backfill: {rules: [{refresh: 1d}]}"), 'backfill.rules[0].refresh: got "1d", want never, on-event or {every: ...} with a duration such as 1d'),
+    "refresh every": (small("backfill: {rules: [{refresh: {every: 0}}]}"), "backfill.rules[0].refresh: got {every: ...}, want a duration of at least 1ms"),
     "rule's status": (small("backfill: {rules: [{on_status: [500, 404]}]}"), "backfill.rules[0].on_status[0]: got 500, want one of 403, 404"),
 }  # fmt: skip
 

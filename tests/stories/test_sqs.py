@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from edgeproxy.app import Drained, Observers
 from edgeproxy.backfill import post
+from edgeproxy.backfill.job import Wanted
 from edgeproxy.cli.main import main
 from edgeproxy.config import parse
 from edgeproxy.filling import filling
@@ -60,22 +61,21 @@ async def test_gateways_queue_and_workers_work(
         await missed(edge, "a", "b", "c")
         await box.put('{"v":1,"uri":"/of-a-lambda-function"}')
         await become(edge, {"queued": 4})
-        one, other = [
-            await stack.enter_async_context(working(tmp_path, config, "--concurrency", "1", name=name))
-            for name in ("one", "other")
-        ]
+        one = await stack.enter_async_context(working(tmp_path, config, "--concurrency", "1"))
+        here = parse(config.replace("concurrency: 0", "concurrency: 1"), {})
+        other = await stack.enter_async_context(filling(here))
         # Each has one.
         await site.has_begun(2)
         site.gate.set()
         await bucket.holds("a", "b", "c", "of-a-lambda-function")
         await become(edge, {})
         assert len(site.begun) == 4
-        for process in (one, other):
-            process.send_signal(signal.SIGTERM)
-            assert process.stderr is not None
-            said = (await process.stderr.read()).decode().splitlines()
-            assert said[-1] == "drained: nothing was left undone"
-            assert await process.wait() == 0
+        assert await other.drain(5) == Drained(flights=0, jobs=0, kept=0)
+        one.send_signal(signal.SIGTERM)
+        assert one.stderr is not None
+        said = (await one.stderr.read()).decode().splitlines()
+        assert said[-1] == "drained: nothing was left undone"
+        assert await one.wait() == 0
 
 
 async def test_another_worker_takes_over_from_one_that_is_killed(
@@ -100,7 +100,7 @@ async def test_another_worker_takes_over_from_one_that_is_killed(
 
 
 async def test_viewers_do_not_notice_an_sqs_that_hangs(
-    house: Build, scripted: Starts, box: Box, moto: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, house: Build, scripted: Starts, box: Box, moto: str
 ) -> None:
     monkeypatch.setattr(post, "_PATIENCE_S", 0.5)
 
@@ -127,7 +127,7 @@ async def test_viewers_do_not_notice_an_sqs_that_hangs(
 
 
 async def test_what_sqs_did_not_take_is_counted_when_the_gateway_ends(
-    house: Build, scripted: Starts, box: Box, moto: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, house: Build, scripted: Starts, box: Box, moto: str
 ) -> None:
     monkeypatch.setattr(post, "_PATIENCE_S", 0.1)
 
@@ -139,6 +139,53 @@ async def test_what_sqs_did_not_take_is_counted_when_the_gateway_ends(
     at = await house(site, queue=sqs)
     await at.edge.get("/a")
     assert await at.edge.gateway.app.drain(5) == Drained(flights=0, jobs=1, kept=0)
+
+
+async def test_an_object_is_made_while_viewers_wait_and_its_message_is_not_done_again(
+    house: Build, box: Box
+) -> None:
+    gate, asked = asyncio.Event(), []
+
+    async def site(exchange: Exchange) -> None:
+        asked.append(exchange.target)
+        await gate.wait()
+        await exchange.answer(200, body_of(exchange.target))
+
+    sqs = f"queue: sqs, sqs: {{url: '{box.url}', wait: 1s, {KEYS}}}"
+    at = await house(site, rules="[{mode: generate}]", queue=sqs)
+    viewers = [asyncio.ensure_future(at.edge.get("/a")) for _ in range(3)]
+    while not asked:
+        await asyncio.sleep(0.01)
+    await box.put('{"v":1,"uri":"/a"}')
+    while await box.held() != (0, 1):
+        await asyncio.sleep(0.01)
+    gate.set()
+    for answer, body in await asyncio.gather(*viewers):
+        assert (answer.status, body) == (200, body_of("a"))
+    while await box.held() != (0, 0):
+        await asyncio.sleep(0.01)
+    assert asked == ["/a"]
+    assert at.edge.counts() == {"stored": 1, "taken": 1}
+
+
+async def test_jobs_of_a_source_that_is_down_wait_hidden(house: Build, box: Box) -> None:
+    async def site(exchange: Exchange) -> None:
+        await exchange.answer(503)
+
+    sqs = f"queue: sqs, sqs: {{url: '{box.url}', wait: 1s, {KEYS}}}"
+    source = (
+        "sources: {slow: {origin: site, breaker: {failures: 1, rest: 1h}}}, concurrency: 1, backoff_cap: 1h"
+    )
+    at = await house(site, rules="[{sources: [slow]}]", queue=f"{sqs}, {source}")
+    await box.put(*(f'{{"v":1,"uri":"/{name}"}}' for name in "abc"))
+    while at.edge.counts().get("held-source-down") != 2:
+        await asyncio.sleep(0.01)
+    jobs = await at.edge.gateway.app.jobs(Wanted())
+    assert {(job["state"], job["reason"], job["attempts"]) for job in jobs[1]} == {
+        ("queued", "source-status", 1),
+        ("queued", "source-down", 0),
+    }
+    assert sum(await box.held()) == 3
 
 
 async def test_what_cannot_be_done_ends_with_the_dead_letters(

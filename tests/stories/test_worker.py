@@ -41,7 +41,7 @@ async def test_a_gateway_leaves_the_work_to_a_process_beside_it(house: Build, tm
     for name in "abc":
         answer, body = await at.edge.get(f"/{name}")
         assert (body, answer.headers["X-Edge-Backfill"]) == (BODY, "queued")
-    config = config_of(at, state) + "backfill: {concurrency: 0}"
+    config = config_of(at, state) + "backfill: {rules: [{}], concurrency: 0}"
     options = ("--concurrency", "2", "--admin", "127.0.0.1:0")
     async with working(tmp_path, config, *options) as process:
         assert await at.stored() == dict.fromkeys("abc", len(BODY))
@@ -57,7 +57,7 @@ async def test_it_has_a_port_for_operators(house: Build, tmp_path: Path) -> None
     state = f"state: {{folder: '{tmp_path}/state'}}"
     at = await house(site, queue="concurrency: 0", more=state)
     await at.edge.get("/a")
-    config = parse(config_of(at, state), {})
+    config = parse(config_of(at, state) + "backfill: {rules: [{}]}", {})
     async with filling(config) as process, administered(config, process, lambda: None) as admin:
         await at.stored()
         async with aiohttp.ClientSession(f"http://{admin}") as operator:
@@ -67,11 +67,16 @@ async def test_it_has_a_port_for_operators(house: Build, tmp_path: Path) -> None
             async with operator.get("/stats") as answer:
                 told = await answer.json()
             assert (told["backfill"], told["jobs"]["stored"]) == ({"at_work": 0, "stored": 1}, 1)
+            assert told["sources"]["site"]["asked"] == 1
+            async with operator.post("/backfill/tombstones", json={"paths": ["/b"], "for": "1h"}) as answer:
+                assert await answer.json() == {"tombstones": 1}
+            async with operator.post("/backfill/refresh", json={"paths": ["/b", "/c"]}) as answer:
+                assert await answer.json() == {"refresh": {"tombstone": 1, "queued": 1}}
             async with operator.post("/backfill/pause", json={}) as answer:
                 assert await answer.json() == {"paused": True}
             async with operator.get("/backfill") as answer:
                 told = await answer.json()
-            assert (told["paused"], [job["key"] for job in told["jobs"]]) == (True, ["a"])
+            assert (told["paused"], [job["key"] for job in told["jobs"]]) == (True, ["c", "a"])
 
 
 ORIGINS = """
@@ -80,6 +85,7 @@ default_behavior: {target_origin: site}
 """
 STATE = "state: {folder: /x}\n"
 IDLE = STATE + "backfill: {concurrency: 0}"
+NO_BUCKET = STATE + "backfill: {rules: [{enabled: false}]}"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +93,8 @@ IDLE = STATE + "backfill: {concurrency: 0}"
     [
         ("", "backfill.queue: got memory, in which no other process puts jobs, want sqlite or sqs"),
         (IDLE, "backfill.concurrency: got 0, want 1 or more, or --concurrency"),
-        (STATE, "origin_groups: got none with a bucket to fill, want one with an s3 origin first"),
+        (STATE, "backfill.rules: there are none, want those of the gateways, without which no job is done"),
+        (NO_BUCKET, "origins: no bucket is anybody's target or primary, want one that can be filled"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_line(settings: str, wanted: str, tmp_path: Path) -> None:
