@@ -1,9 +1,9 @@
 """A process that only works at jobs: no viewers, no cache, and an admin port only if it is wanted."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, Observers
 from edgeproxy.assembly.filling import Works, works_of
 from edgeproxy.assembly.origins import origins_of
@@ -11,7 +11,9 @@ from edgeproxy.backfill.steered import Steered
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
+from edgeproxy.gateway.changes import Applied
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.memory import MemoryCache
@@ -50,6 +52,10 @@ class Filling(Steered):
         raise NotDoneError(_NO_VIEWERS)
 
     async def invalidate(self, paths: list[str]) -> int:
+        """Raises `NotDoneError`."""
+        raise NotDoneError(_NO_VIEWERS)
+
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
         """Raises `NotDoneError`."""
         raise NotDoneError(_NO_VIEWERS)
 
@@ -100,7 +106,11 @@ async def fill(config: Config, observers: Observers, say: Callable[[str], None],
 
         where = ""
         if has_admin:
-            admin = await stack.enter_async_context(administered(config, process, why_not_ready))
+            # Events are for those who have a cache.
+            deaf = config.model_copy(update={"events": config.events.model_copy(update={"sqs": None})})
+            admin = await stack.enter_async_context(
+                administered(deaf, process, why_not_ready, observers.fault)
+            )
             where = f" (admin on http://{admin})"
         groups, jobs = ", ".join(process.groups), config.backfill.concurrency
         say(f"edgeproxy works at jobs of {groups}, {jobs} at once{where}")

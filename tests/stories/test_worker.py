@@ -58,7 +58,7 @@ async def test_it_has_a_port_for_operators(house: Build, tmp_path: Path) -> None
     at = await house(site, queue="concurrency: 0", more=state)
     await at.edge.get("/a")
     config = parse(config_of(at, state) + "backfill: {rules: [{}]}", {})
-    async with filling(config) as process, administered(config, process, lambda: None) as admin:
+    async with filling(config) as process, administered(config, process, lambda: None, print) as admin:
         await at.stored()
         async with aiohttp.ClientSession(f"http://{admin}") as operator:
             for path, status in (("/healthz", 200), ("/readyz", 200), ("/explain?url=/a", 503)):
