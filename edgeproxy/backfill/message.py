@@ -57,10 +57,10 @@ def message_text(job: Job) -> str:
     return json.dumps(told, separators=(",", ":"))
 
 
-def job_of(text: str | bytes, *, group: str | None = "", prefixes: Mapping[str, str] | None = None) -> Job:
+def job_of(text: str | bytes, *, group: str | None = "", prefix: str | Mapping[str, str] = "") -> Job:
     """The job that `text` is of, with `group` where it names none.
 
-    Where it names no key, that is below the origin path which `prefixes` has of its group's bucket.
+    Where it names no key, that is below `prefix`: the bucket's origin path, or each group's, by its name.
 
     Raises `MessageError`.
     """
@@ -82,7 +82,7 @@ def job_of(text: str | bytes, *, group: str | None = "", prefixes: Mapping[str, 
     target = _text(told, "group", group)
     return Job(
         group=target,
-        key=_key(told, path, (prefixes or {}).get(target, "")),
+        key=_key(told, path, prefix if isinstance(prefix, str) else prefix.get(target, "")),
         path=path,
         cache_key=_cache_key(told),
         max_bytes=_size(told),

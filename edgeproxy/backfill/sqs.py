@@ -329,7 +329,7 @@ class SqsQueue:
     def _take(self, delivery: Delivery, until: float) -> None:
         """Hold what was delivered, unless there is nothing to be done for it here."""
         try:
-            job = job_of(delivery.text, group=self._place.group, prefixes=self._place.prefixes)
+            job = job_of(delivery.text, group=self._place.group, prefix=self._place.prefixes)
         except MessageError as error:
             self._tell_malformed(f"a message is no job: {error}")
             self._chore(self._bury(delivery))
@@ -564,7 +564,7 @@ class SqsQueue:
             meant: list[tuple[Delivery, Job]] = []
             for delivery in came:
                 with suppress(MessageError):
-                    job = job_of(delivery.text, group=self._place.group, prefixes=self._place.prefixes)
+                    job = job_of(delivery.text, group=self._place.group, prefix=self._place.prefixes)
                     entry = Entry(number_of.get(job.identity, 0), job, State.DEAD, now, now)
                     if wanted.covers(replace(entry, state=min(wanted.states & _BADLY))):
                         meant.append((delivery, job))
