@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgeproxy.backfill.dead_letters import buried, exhumed
 from edgeproxy.backfill.job import (
     CANCELLED,
     ENDED_BADLY,
@@ -32,22 +33,20 @@ from edgeproxy.backfill.job import (
 from edgeproxy.backfill.message import MessageError, job_of, message_text
 from edgeproxy.backfill.outbox import Outbox
 from edgeproxy.backfill.post import (
-    AT_ONCE,
     MAX_DELAY_S,
     MAX_HIDDEN_S,
     Batches,
     Delivery,
     Facts,
-    Letter,
     Post,
     PostError,
 )
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
-from edgeproxy.backfill.telling import Teller
 from edgeproxy.backfill.until import Until
 from edgeproxy.clock import Clock
 from edgeproxy.core.failover import backoff_s
 from edgeproxy.core.reason import Reason
+from edgeproxy.store.faults import Faults
 
 _REST_BASE_S = 0.5
 _REST_CAP_S = 30.0
@@ -57,9 +56,6 @@ _TRIES = 4
 """How often a message is deleted or buried, if that fails; then it comes again."""
 _RETRY_S = 3.0
 """How long `retry` goes through the dead-letter queue at most, as somebody waits for it."""
-_LOOK_S = 30
-"""How long what `retry` looks at is hidden from others."""
-
 _WELL = frozenset({State.STORED, State.SKIPPED})
 _BADLY = frozenset({State.FAILED, State.DEAD})
 
@@ -127,8 +123,8 @@ class SqsQueue:
         self._terms = terms
         self._clock = clock
         self._random = random
-        self._faulty = Teller(on_fault, clock)
-        self._malformed = Teller(on_fault, clock)
+        self._faulty = Faults(on_fault, clock.elapsed)
+        self._malformed = Faults(on_fault, clock.elapsed)
         self._on_fault = on_fault
         # A lease is whole seconds, and one at least.
         self._lease_s = min(max(1, round(terms.lease_s)), MAX_HIDDEN_S)
@@ -547,43 +543,28 @@ class SqsQueue:
 
     async def _exhume(self, dead_url: str, wanted: Wanted) -> int:
         """Send back what lies in the dead-letter queue and is `wanted`.  Raises `PostError`."""
-        url, done = await self._url(), 0
         ending = self._clock.elapsed() + _RETRY_S
         number_of = {
             entry.job.identity: entry.number
             for entry in await self.entries(Wanted(limit=self._terms.history))
         }
-        left: list[str] = []
-        while done < wanted.limit and self._clock.elapsed() < ending:
-            came = await self._post.receive(
-                dead_url, min(AT_ONCE, wanted.limit - done), wait_s=0, hidden_s=_LOOK_S
-            )
-            if not came:
-                break
-            now = self._clock.now()
-            meant: list[tuple[Delivery, Job]] = []
-            for delivery in came:
-                with suppress(MessageError):
-                    job = job_of(delivery.text, group=self._place.group, prefix=self._place.prefixes)
-                    entry = Entry(number_of.get(job.identity, 0), job, State.DEAD, now, now)
-                    if wanted.covers(replace(entry, state=min(wanted.states & _BADLY))):
-                        meant.append((delivery, job))
-                        continue
-                left.append(delivery.receipt)
-            if meant:
-                fates = await self._post.send(
-                    url, [Letter(d.text, secrets.token_hex(8), secrets.token_hex(8)) for d, _ in meant]
-                )
-                sent = [pair for pair, fate in zip(meant, fates, strict=True) if not fate.code]
-                if sent:
-                    await self._post.delete(dead_url, [delivery.receipt for delivery, _ in sent])
-                for _, job in sent:
-                    done += 1
-                    self._drop(number_of.get(job.identity, 0))
-                    self._missing.forget(job.identity)
-        for at in range(0, len(left), AT_ONCE):
-            await self._post.hide(dead_url, [(receipt, 0) for receipt in left[at : at + AT_ONCE]])
-        return done
+
+        def meant(delivery: Delivery) -> Job | None:
+            with suppress(MessageError):
+                job = job_of(delivery.text, group=self._place.group, prefix=self._place.prefixes)
+                now = self._clock.now()
+                entry = Entry(number_of.get(job.identity, 0), job, min(wanted.states & _BADLY), now, now)
+                return job if wanted.covers(entry) else None
+            return None
+
+        def is_over() -> bool:
+            return self._clock.elapsed() >= ending
+
+        jobs = await exhumed(self._post, dead_url, await self._url(), meant, wanted.limit, is_over)
+        for job in jobs:
+            self._drop(number_of.get(job.identity, 0))
+            self._missing.forget(job.identity)
+        return len(jobs)
 
     async def cancel(self, wanted: Wanted) -> int:
         """See `Queue`; those that are here, or were put back from here. What lies in SQS lists nobody."""
@@ -698,20 +679,14 @@ class SqsQueue:
         facts = self._facts
         if self._place.dead_letter_url is not None:
             text = message_text(what) if isinstance(what, Job) else what.text
-            letter = Letter(text, secrets.token_hex(8), secrets.token_hex(8))
-            for failures in range(1, _TRIES + 1):
-                try:
-                    (fate,) = await self._post.send(self._place.dead_letter_url, [letter])
-                    why = fate.code
-                except PostError as error:
-                    why = str(error)
-                if not why:
-                    break
+            failures = 0
+            while why := await buried(self._post, self._place.dead_letter_url, text):
                 self._note(f"{self._place.dead_letter_url}: {why}")
-                if failures < _TRIES and not self._closing.is_set():
+                failures += 1
+                if failures == _TRIES:
+                    return
+                if not self._closing.is_set():
                     await self._rest_quietly(failures)
-            else:
-                return
         if isinstance(what, Job):
             return
         if self._place.dead_letter_url is None and facts is not None and facts.max_receives is not None:
@@ -733,12 +708,10 @@ class SqsQueue:
 
     def _note(self, why: str) -> None:
         waiting = f", {len(self._outbox)} jobs wait in memory" if len(self._outbox) else ""
-        self._faulty.note(
-            lambda count: f"backfill queue: {self._name}: {why} ({count} faults so far{waiting})"
-        )
+        self._faulty.note(f"backfill queue: {self._name}: {why}", waiting)
 
     def _tell_malformed(self, why: str) -> None:
-        self._malformed.note(lambda count: f"backfill queue: {self._name}: {why} ({count} such so far)")
+        self._malformed.note(f"backfill queue: {self._name}: {why}")
 
     def __repr__(self) -> str:
         return f"SqsQueue({self._name}, {len(self._held)} held, {len(self._outbox)} to be sent)"

@@ -45,7 +45,7 @@ async def test_what_is_no_job_is_told_and_deleted(remote: Make, box: Box, name: 
     await box.put(text)
     assert await made.leased() is None
     assert await made.counts() == {}
-    assert made.faults == [f"backfill queue: {box.url}: a message is no job: {why} (1 such so far)"]
+    assert made.faults == [f"backfill queue: {box.url}: a message is no job: {why} (1 faults so far)"]
 
 
 async def test_what_is_no_job_goes_to_the_dead_letters_as_it_was(
@@ -78,7 +78,7 @@ async def test_jobs_of_other_groups_are_left_to_others(remote: Make, box: Box, c
     clock.time += 31
     assert (await other.taken()).job.key == b"a"
     assert made.faults == [
-        f"backfill queue: {box.url}: a job is for the group 'other', which is not here (1 such so far)"
+        f"backfill queue: {box.url}: a job is for the group 'other', which is not here (1 faults so far)"
     ]
 
 
