@@ -11,9 +11,11 @@ from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.section import EachOnce, Section
 from edgeproxy.core.failover import FAILOVER_STATUSES
 
+REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
+
 
 class Credentials(Section):
-    """Keys for signing requests to S3."""
+    """Keys for signing requests."""
 
     access_key_id: Annotated[str, VisibleText]
     """Access key id."""
@@ -23,7 +25,8 @@ class Credentials(Section):
     """Session token, for temporary keys."""
 
 
-def _shape_of_credentials(value: object) -> str | None:
+def shape_of_credentials(value: object) -> str | None:
+    """Which of the shapes that a setting for keys may have `value` has, as pydantic is to call it."""
     return (
         "<word>"
         if value in ("default", "anonymous")
@@ -47,7 +50,7 @@ class S3Origin(OriginBase):
         ),
     ]
     """Name of the bucket."""
-    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
+    region: Annotated[str, REGION] = "us-east-1"
     """Region, also for the signature."""
     endpoint: Annotated[str, BaseUrl()] | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
@@ -56,7 +59,7 @@ class S3Origin(OriginBase):
     credentials: Annotated[
         Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
         Discriminator(
-            _shape_of_credentials,
+            shape_of_credentials,
             custom_error_type="shape",
             custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
         ),
