@@ -28,7 +28,7 @@ from edgeproxy.backfill.job import (
     State,
     Wanted,
 )
-from edgeproxy.backfill.message import job_of, message_text
+from edgeproxy.backfill.message import MessageError, job_of, message_text
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.core.reason import Reason
 from edgeproxy.store.transactions import connected, transaction
@@ -76,7 +76,7 @@ CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
   UPDATE tally SET jobs = jobs - 1 WHERE state = OLD.state;
 END;
 """
-_COLUMNS = "id, told, state, attempt, reason, message, bytes, took_s, added_at, changed_at"
+_COLUMNS = "id, target, key, told, state, attempt, reason, message, bytes, took_s, added_at, changed_at"
 
 
 class LedgerError(Exception):
@@ -226,6 +226,10 @@ class Ledger:
                 elif entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
                     self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
                     return Lost(entry.job), None, _live(db)
+                elif isinstance(unread := _told(row), MessageError):
+                    # Somebody else's, or of another version: it must not keep those behind it from being done.
+                    ending = Ending(State.FAILED, Reason.INTERNAL, f"the job cannot be read: {unread}")
+                    self._end(db, entry.number, ending, None, at.now)
                 else:
                     return self._lease(db, entry.number, entry.job, turn, at), None, _live(db)
 
@@ -468,8 +472,19 @@ def _insert(db: sqlite3.Connection, job: Job, at: Moment) -> int:
     return int(done.lastrowid or 0)
 
 
+def _told(row: Sequence[Any]) -> Job | MessageError:
+    """The job of a row, less its attempt; or why it is none."""
+    try:
+        return job_of(row[3])
+    except MessageError as error:
+        return error
+
+
 def _entry(row: Sequence[Any]) -> Entry:
-    number, told, state, attempt, reason, message, size, took_s, added_at, changed_at = row
-    job = replace(job_of(told), attempt=attempt)
+    number, target, key, _, state, attempt, reason, message, size, took_s, added_at, changed_at = row
+    told = _told(row)
+    # What cannot be read can still be seen, and got rid of.
+    job = told if isinstance(told, Job) else Job(target, key, "/", None, 0)
     why = Reason(reason) if reason is not None else None
-    return Entry(number, job, State(state), added_at, changed_at, why, message, size, took_s)
+    at = replace(job, attempt=attempt)
+    return Entry(number, at, State(state), added_at, changed_at, why, message, size, took_s)

@@ -23,7 +23,8 @@ MAX_OBJECT_BYTES = 5 * 2**40
 
 
 # Nothing that would end a request line, or the target in it, early.
-_PATH = re.compile(r"/[^\x00-\x20\x7f?#]*")
+# A surrogate that stands for no byte is none either.
+_PATH = re.compile(r"/[^\x00-\x20\x7f?#\ud800-\udc7f\udd00-\udfff]*")
 _QUERY = re.compile(r"[^\x00-\x20\x7f#]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -63,7 +64,7 @@ def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
     """
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MessageError(f"the message: got {_short(text)}, want a JSON object") from None
     if not isinstance(told, dict):
         raise MessageError(f"the message: got {_short(text)}, want a JSON object")

@@ -469,6 +469,30 @@ async def test_jobs_of_groups_that_are_not_configured_wait(opened: Make) -> None
     assert (await other.taken()).job.key == b"a"
 
 
+@pytest.mark.parametrize(
+    "told", ["", '{"v": 2}', '{"v": 1, "uri": "/a b"}', "[" * 100_000], ids=["", "v", "uri", "deep"]
+)
+async def test_a_job_that_cannot_be_read_keeps_no_other_from_being_done(
+    opened: Make, tmp_path: Path, told: str
+) -> None:
+    queue = (await opened(TERMS)).queue
+    assert isinstance(await queue.take(job("a")), Lease)
+    await queue.release(Lease(1, 1, job("a")))
+    db = sqlite3.connect(tmp_path / "state" / "backfill.sqlite")
+    db.execute("UPDATE job SET told = ?", (told,))
+    db.commit()
+    db.close()
+    assert queue.offer(job("b")) is None
+    await queue.written()
+    assert [entry.job.key for entry in await queue.entries(Wanted())] == [b"b", b"a"]
+    lease = await queue.lease()
+    assert isinstance(lease, Lease)
+    assert lease.job.key == b"b"
+    (bad,) = await queue.entries(Wanted(states=frozenset({State.FAILED})))
+    assert (bad.job.group, bad.job.key, bad.reason) == ("media", b"a", Reason.INTERNAL)
+    assert bad.message.startswith("the job cannot be read: ")
+
+
 async def test_a_lease_costs_the_same_however_many_jobs_wait(opened: Make) -> None:
     made = await opened(replace(TERMS, capacity=5000))
     assert isinstance(made.queue, SqliteQueue)
