@@ -227,7 +227,7 @@ class Ledger:
                     self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
                     return Lost(entry.job), None, _live(db)
                 elif isinstance(unread := _told(row), MessageError):
-                    # Somebody else's, or of another version: it must not keep those behind it from being done.
+                    # Of another version: it must not keep those behind it from being done.
                     ending = Ending(State.FAILED, Reason.INTERNAL, f"the job cannot be read: {unread}")
                     self._end(db, entry.number, ending, None, at.now)
                 else:
@@ -305,19 +305,29 @@ class Ledger:
             )
             return [_entry(row) for row in rows]
 
-    def retry(self, wanted: Wanted, at: Moment) -> int:
-        """Queue these again, as far as there is room; gives how many."""
+    def retry(self, wanted: Wanted, at: Moment, below: int) -> tuple[int, int]:
+        """Queue these again, as far as there is room, of those with numbers below `below`.
+
+        Gives how many, and below which number there may be more; 0 = there are none.
+        """
         where, values = _where(replace(wanted, states=wanted.states & ENDED_BADLY))
         with self._changing() as db:
             room = max(0, min(wanted.limit, self._terms.capacity - _live(db)))
-            # Of several with one key one is enough: the others are let be.
-            done = db.execute(
-                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, reason = NULL, message = '',"
-                " since = ?, until = ?, changed_at = ?"
-                f" WHERE id IN (SELECT id FROM job WHERE {where} ORDER BY id DESC LIMIT ?)",
-                (at.elapsed, at.elapsed, at.now, *values, room),
+            is_live = (
+                f"EXISTS (SELECT 1 FROM job AS other WHERE {_LIVE}"
+                " AND other.target = job.target AND other.key = job.key)"
             )
-            return done.rowcount
+            found = db.execute(
+                f"SELECT id FROM job WHERE {where} AND id < ? AND NOT {is_live} ORDER BY id DESC LIMIT ?",
+                (*values, below, room),
+            ).fetchall()
+            # Of several with one key one is enough: the others are let be.
+            done = db.executemany(
+                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, reason = NULL, message = '',"
+                " since = ?, until = ?, changed_at = ? WHERE id = ?",
+                ((at.elapsed, at.elapsed, at.now, number) for (number,) in found),
+            )
+            return max(0, done.rowcount), found[-1][0] if found and len(found) == room else 0
 
     def cancel(self, wanted: Wanted, at: Moment) -> int:
         """End those that wait, and mark those at work; gives how many."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeproxy.backfill import sqlite
 from edgeproxy.backfill.job import Ending, Job, Lease, Lost, State, Wanted
 from edgeproxy.backfill.ledger import Ledger, Moment
 from edgeproxy.backfill.memory import MemoryQueue
@@ -375,6 +376,31 @@ async def test_jobs_are_listed_and_those_that_ended_badly_tried_again(make: Make
     assert {((lease := await made.taken()).job.key, lease.job.attempt) for _ in range(3)} == {
         *((b"b", 1), (b"ba", 1), (b"d", 1)),
     }
+
+
+async def test_many_are_tried_again_a_few_at_a_time(
+    opened: Make, monkeypatch: pytest.MonkeyPatch, clock: Hand
+) -> None:
+    """Others wait for the end of each transaction; what fails again meanwhile is not tried twice."""
+    monkeypatch.setattr(sqlite, "_AT_ONCE", 2)
+    made = await opened(replace(TERMS, capacity=7, history=10))
+    for name in "abcdea":
+        await made.put(job(name))
+        await made.queue.settle(await made.taken(), Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0)
+    batches: list[int] = []
+    retry = Ledger.retry
+
+    def counted(self: Ledger, wanted: Wanted, at: Moment, below: int) -> tuple[int, int]:
+        done, rest = retry(self, wanted, at, below)
+        batches.append(done)
+        lease, _, _ = self.lease(frozenset({"media"}), at)
+        assert isinstance(lease, Lease)
+        self.settle(lease, Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0, 0.0, at)
+        return done, rest
+
+    monkeypatch.setattr(Ledger, "retry", counted)
+    assert await made.queue.retry(Wanted(frozenset({State.DEAD}), limit=10**9)) == 5
+    assert batches == [2, 2, 1]
 
 
 async def test_while_it_is_paused_no_job_is_leased(make: Make) -> None:
