@@ -308,6 +308,10 @@ backfill:
     assert (answer.status, *way(answer)) == (404, "bucket=404", "not-failed-over")
     answer, _ = await e.get("/img/")
     assert (answer.status, *way(answer)) == (404, "bucket=404", "bad-key")
+    # Very many jobs may wait, each with what its sources get.
+    answer, _ = await e.get("/img/c", x_style="x" * 20_000)
+    assert (answer.status, answer.headers["X-Edge-Origin"]) == (404, "bucket=404")
+    assert len(maker.asked) == 1
 
 
 async def test_a_source_that_may_be_asked_seldom_is_waited_for(
