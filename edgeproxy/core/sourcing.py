@@ -53,7 +53,7 @@ NEVER_PASSED = (
         " x-amz-cf-id".split()
     )
 )
-"""Fields of a viewer's that a source never gets: secrets, claims, what steers it, and what belongs to one message.
+"""Fields of a viewer's that a source never gets: secrets, claims, what steers it or is one message's own.
 
 An object that is for everybody must not be asked for in the name of one.
 """
