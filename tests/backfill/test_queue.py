@@ -293,6 +293,21 @@ async def test_what_is_cancelled_is_done_no_more(make: Make, clock: Hand) -> Non
     assert await made.queue.extend([again]) == [], "what is wanted again is not cancelled any more"
 
 
+async def test_a_lease_of_before_is_worth_nothing_when_the_job_is_tried_again(make: Make) -> None:
+    """Whoever was at it when it was cancelled may not have heard of that yet."""
+    made = await make()
+    await made.put(job("a"))
+    old = await made.taken()
+    assert await made.queue.cancel(Wanted(number=old.number)) == 1
+    assert await made.queue.extend([old]) == [old]
+    assert await made.queue.retry(Wanted(number=old.number)) == 1
+    new = await made.taken()
+    assert new != old
+    assert not await made.queue.settle(old, STORED, 1.0)
+    assert await made.queue.extend([old, new]) == [old]
+    assert await made.queue.settle(new, STORED, 1.0)
+
+
 async def test_the_jobs_of_several_workers_have_each_a_number_of_its_own(clock: Hand) -> None:
     made = [Made(MemoryQueue(TERMS, clock, first=number, step=2)) for number in (1, 2)]
     numbers = [[(await one.took(job(name))).number for name in "ab"] for one in made]
