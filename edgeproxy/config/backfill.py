@@ -307,7 +307,8 @@ class Backfill(Section):
     missing_for: Seconds = 60.0
     """How long an object that the full origin said it has not (404, 410) is not queued again."""
     history: Annotated[int, Whole(0, 10_000_000)] = 10_000
-    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first."""
+    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first. What `missing_for`
+    is about is among them."""
     part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
     parts_at_once: Annotated[int, Whole(1, 16)] = 2
