@@ -175,8 +175,8 @@ class BackfillSource(Section):
     follow_redirects: Annotated[int, Whole(0, 10)] = 0
     """How many redirects are followed for one object, to the origin's own host."""
     redirect_hosts: Annotated[tuple[Annotated[str, _REDIRECT_HOST], ...], EachOnceInAnyCase] = ()
-    """Other hosts that redirects may lead to; not into this machine or its link unless the origin is there.
-    They get none of the fields that are set or passed."""
+    """Other hosts that redirects may lead to; not into this machine or its link unless the origin is there,
+    nor from https to http unless `:80` is given. They get none of the fields that are set or passed."""
     rate: Annotated[float, Decimal(0, 100_000, digits=3, such_as="12.5")] | None = None
     """Requests a second at most; without it as many as `concurrency` makes."""
     bandwidth: Annotated[int, Size(2**10, 2**40)] | None = None

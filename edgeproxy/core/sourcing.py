@@ -271,7 +271,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     """Where `location`, in an answer from `url`, leads; None if we do not go there.
 
     `own` is the origin's base: its scheme, host and port, or its host by https on the port for that. Any
-    other host has to be one of `hosts`, and must not be this machine or a link's unless the origin is.
+    other host has to be one of `hosts`, with its port where that is not the usual one or where https leads
+    to http, and must not be this machine or a link's unless the origin is.
     A name that leads there has to be found out when it is resolved.
     """
     if _CONTROL.search(location):
@@ -290,7 +291,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     is_own = place == home_place or (host == home.hostname and (scheme, port) == ("https", 443))
     if not is_own:
         name = f"[{host}]" if ":" in host else host
-        is_usual = port == _port(scheme, None)
+        # What came in the open may be anybody's, and would stay in the bucket: its port has to be listed.
+        is_usual = port == _port(scheme, None) and not (scheme == "http" and home.scheme == "https")
         if f"{name}:{port}" not in hosts and not (is_usual and name in hosts):
             return None
         if is_near(host) and not is_near(home.hostname or ""):

@@ -294,6 +294,23 @@ def test_a_redirect_leads_to_its_own_host_or_to_one_that_is_listed(
     assert to is None or to.is_own == is_own
 
 
+@pytest.mark.parametrize(
+    ("location", "hosts", "leads"),
+    [
+        ("http://cdn.example/x", {"cdn.example"}, False),
+        ("http://cdn.example:80/x", {"cdn.example"}, False),
+        ("http://cdn.example/x", {"cdn.example:80"}, True),
+        ("https://cdn.example/x", {"cdn.example"}, True),
+        ("http://site.example/x", {"site.example"}, False),
+    ],
+)
+def test_what_is_asked_for_in_secret_does_not_come_in_the_open(
+    location: str, hosts: set[str], leads: bool
+) -> None:
+    to = hop("https://site.example/a", location, "https://site.example", frozenset(hosts))
+    assert (to is not None) == leads
+
+
 def test_only_who_is_near_leads_nearby() -> None:
     near = frozenset({"127.0.0.1:9000"})
     assert (
