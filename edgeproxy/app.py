@@ -4,37 +4,31 @@ The only file that sees all parts.
 """
 
 import asyncio
-import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from edgeproxy.assembly.filling import (
-    groups_into,
-    maker_of,
-    queue_of,
-    source_of,
-    tombstones_of,
-    worker_of,
-    writers_of,
-)
+from edgeproxy.assembly.filling import Works, maker_of, works_of
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Asked, Burial, Filler
-from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
+from edgeproxy.backfill.job import Job, Outcome, Stored
 from edgeproxy.backfill.making import MakingOrigin
-from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.worker import Worker
+from edgeproxy.backfill.steered import Steered
 from edgeproxy.clock import Clock, SystemClock
+from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.schema import Config
+from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explainer, Explanation, Target
+from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
@@ -46,16 +40,30 @@ from edgeproxy.store.tiers import Tiers
 
 @dataclass(slots=True)
 class Observers:
-    """Who hears of requests and of jobs that have ended."""
+    """Who hears of requests and of jobs that have ended.
+
+    All requests are counted. Who is in `on_record` gets the record of each, who is in `on_faulty` of those
+    alone in which something was out of order: for a hit none is made unless somebody wants it.
+    """
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_faulty: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
     on_fault: list[Callable[[str], None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
+        self.tally.add(record)
+        self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """A request has ended that has been counted."""
         for observer in self.on_record:
             observer(record)
+        if record.fault:
+            for observer in self.on_faulty:
+                observer(record)
 
     def job(self, job: Job, outcome: Outcome) -> None:
         """An attempt of a job has ended."""
@@ -92,7 +100,7 @@ class Drained:
     """Jobs that wait for the next start: nothing of them is lost."""
 
 
-class App:
+class App(Steered):
     """A gateway with everything it needs, running."""
 
     def __init__(
@@ -101,26 +109,24 @@ class App:
         gateway: Gateway,
         cache: Tiers,
         flights: Flights,
-        worker: Worker,
-        filler: Filler,
-        source: Source,
+        works: Works,
         explainer: Explainer,
+        changes: Changes,
         observers: Observers,
         clock: Clock,
     ) -> None:
+        super().__init__(works.worker, works.filler)
         self.config = config
         self.gateway = gateway
         self.observers = observers
         self.clock = clock
-        self.tally = Tally()
+        self.tally = observers.tally
         self._cache = cache
         self._flights = flights
-        self._worker = worker
-        self._filler = filler
-        self._source = source
+        self._source = works.source
         self._explainer = explainer
+        self._changes = changes
         self._started = clock.elapsed()
-        observers.on_record.append(self.tally.add)
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
@@ -142,39 +148,9 @@ class App:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
 
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
-        entries = await self._worker.queue.entries(wanted)
-        return await self._worker.queue.is_paused(), [entry.fields() for entry in entries]
-
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many.  Raises `QueueError`."""
-        return await self._worker.queue.retry(wanted)
-
-    async def cancel_jobs(self, wanted: Wanted) -> int:
-        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
-        return await self._worker.cancel(wanted)
-
-    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
-        """Look at the sources of these objects; gives how many jobs are queued, or not for which reason."""
-        return dict(self._filler.refresh(asked.paths, self._among(asked)))
-
-    async def bury_objects(self, asked: Asked) -> int:
-        """Do not fill these objects; gives how many tombstones there are.  Raises `QueueError`."""
-        return await self._filler.bury(asked.paths, asked.for_s, self._among(asked))
-
-    def _among(self, asked: Asked) -> tuple[str, ...] | None:
-        """The group that is meant, if one is.  Raises `ValueError`."""
-        if asked.group is None:
-            return None
-        if asked.group not in self._filler.prefixes:
-            wanted = ", ".join(sorted(self._filler.prefixes)) or "none: no bucket is filled"
-            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
-        return (asked.group,)
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on.  Raises `QueueError`."""
-        await self._worker.queue.pause(is_paused)
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
+        return await self._changes.apply(events)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -234,49 +210,49 @@ async def opened(
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
         origins = await origins_of(config, clock, stack)
-        writers = await writers_of(config, origins.buckets, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
-        queue = await queue_of(
-            config,
-            clock,
-            frozenset(writers),
-            worker=member.number if member is not None else 0,
-            on_fault=observers.fault,
-            on_refused=lambda reason: worker.refused(reason),
-        )
-        stack.push_async_callback(queue.close)
-        tombstones = await tombstones_of(config, clock)
-        stack.push_async_callback(tombstones.close)
 
         def ended(job: Job, outcome: Outcome) -> None:
             observers.job(job, outcome)
             if job.refresh and isinstance(outcome, Stored):
                 fetcher.refilled(job.path)
 
-        source = source_of(config, origins, cache, flights, clock, observers.fault)
-        worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
-        stack.push_async_callback(worker.drain, 0)
-        prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        rules = config.backfill.rule_values()
-        burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
-        filler = Filler(rules, prefixes, source, worker, burial, clock)
+        works = await works_of(
+            config,
+            origins,
+            cache,
+            flights,
+            clock,
+            stack,
+            fills=bool(config.backfill.rules),
+            number=member.number if member is not None else 0,
+            on_fault=observers.fault,
+            on_outcome=ended,
+        )
+        worker, filler = works.worker, works.filler
         maker = maker_of(config, worker)
         stack.push_async_callback(maker.close)
 
         def filled(target: str, bucket: Origin) -> Origin:
             return MakingOrigin(bucket, maker, partial(filler.order, target))
 
-        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in filler.rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
-        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+
+        async def bury(bucket: str, key: bytes) -> None:
+            targets = [name for name, section in origins.buckets.items() if section.bucket == bucket]
+            await filler.bury_key(targets, key)
+
+        changes = Changes(_buckets(config), gateway.invalidate, bury)
         worker.start()
-        yield App(config, gateway, cache, flights, worker, filler, source, explainer, observers, clock)
+        yield App(config, gateway, cache, flights, works, explainer, changes, observers, clock)
 
 
 def _as_it_is(_: str, origin: Origin) -> Origin:
@@ -308,11 +284,6 @@ async def _disk(
     return disk
 
 
-def request_id() -> str:
-    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
-
-
 def new_instance() -> str:
     """What a gateway is called where requests have passed: nobody else has the same."""
     return secrets.token_hex(16)
@@ -329,6 +300,14 @@ def _front(config: Config, instance: str) -> Front:
         debug_headers=config.server.debug_headers,
         error_pages=config.error_pages(),
     )
+
+
+def _buckets(config: Config) -> Buckets:
+    prefixes: dict[str, frozenset[str]] = {}
+    for origin in config.origins.values():
+        if isinstance(origin, S3Origin):
+            prefixes[origin.bucket] = prefixes.get(origin.bucket, frozenset()) | {origin.origin_path}
+    return Buckets(prefixes, frozenset(config.events.ignore_principals))
 
 
 def _targets(config: Config) -> dict[str, Target]:

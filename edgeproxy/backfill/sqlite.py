@@ -38,6 +38,7 @@ class SqliteQueue:
     """
 
     is_durable = True
+    shared = frozenset(State)
 
     def __init__(
         self,

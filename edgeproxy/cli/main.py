@@ -10,6 +10,8 @@ import click
 from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
+from edgeproxy.cli.package import package
+from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config
 
 
@@ -44,7 +46,7 @@ def serve(path: Path) -> None:
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
-        fail(f"{path}: state.folder: {error}")
+        fail(f"{path}: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -181,3 +183,5 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 
 main.add_command(backfill)
+main.add_command(package)
+main.add_command(worker)

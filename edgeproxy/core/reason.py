@@ -102,6 +102,7 @@ class Reason(StrEnum):
     QUEUE_FULL = "queue-full"
     QUEUE_FAILED = "queue-failed"
     QUEUED_ALREADY = "queued-already"
+    QUEUE_REFUSED = "queue-refused"
     DRAINING = "draining"
     PAUSED = "paused"
     MAKE_TIMEOUT = "make-timeout"
@@ -118,6 +119,11 @@ class Reason(StrEnum):
     DIGEST_MISMATCH = "digest-mismatch"
     WRITE_FAILED = "write-failed"
     WORKER_LOST = "worker-lost"
+
+    # A change in a bucket purges nothing.
+    OTHER_BUCKET = "other-bucket"
+    OUTSIDE_ORIGIN_PATH = "outside-origin-path"
+    IGNORED_PRINCIPAL = "ignored-principal"
 
     # Something of ours broke.
     INTERNAL = "internal"

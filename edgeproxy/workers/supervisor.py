@@ -4,28 +4,30 @@ import asyncio
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
 from edgeproxy.backfill.filler import Asked
-from edgeproxy.backfill.job import LIVE, Wanted
+from edgeproxy.backfill.job import LIVE, State, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
+from edgeproxy.gateway.changes import Applied
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
-from edgeproxy.workers.merging import merged
+from edgeproxy.workers.merging import OF_THE_DISK, merged
 from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
 
@@ -189,8 +191,7 @@ class Supervisor:
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes of all together."""
-        shared = {"disk", "jobs"} if self._queue.is_durable else {"disk"}
-        return merged(await self._all("stats"), frozenset(shared))
+        return merged(await self._all("stats"), {"disk": OF_THE_DISK, "jobs": self._queue.shared})
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to a request that the first worker gets: each has a memory of its own."""
@@ -205,6 +206,14 @@ class Supervisor:
         for path in paths:
             invalidation(path)
         return int(max(await self._all("invalidate", paths)))
+
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge everywhere what has changed in a bucket; gives the largest number of keys, as `invalidate`.
+
+        Raises `DiskError` and `NotDoneError`.
+        """
+        applied: list[Applied] = await self._all("changed", events)
+        return max(applied, key=lambda one: one.keys)
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """The jobs of all workers, who share them or, in memory, have each their own."""
@@ -234,7 +243,7 @@ class Supervisor:
         await self._of_jobs("pause_jobs", is_paused)
 
     async def _of_jobs(self, what: str, value: Any) -> list[Any]:
-        if self._queue.is_durable:
+        if self._queue.shared == frozenset(State):
             return [await self._slots[0].ask(what, value)]
         return await self._all(what, value)
 
@@ -306,7 +315,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
             return "draining" if supervisor.is_draining else None
 
         await supervisor.start()
-        async with administered(config, supervisor, why_not_ready) as admin:
+        async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
             name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
