@@ -288,7 +288,11 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     """What has objects made by `worker` while viewers wait; to be closed."""
     section = config.backfill
     return Maker(
-        worker, slots=section.make_concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
+        worker,
+        slots=section.make_concurrency,
+        timeout_s=section.make_timeout,
+        copy_bytes=section.part_size,
+        most=max(section.queue_size, section.make_concurrency),
     )
 
 

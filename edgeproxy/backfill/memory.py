@@ -51,6 +51,8 @@ class MemoryQueue:
         self._terms = terms
         self._clock = clock
         self._numbers = itertools.count(first, step)
+        # Of all jobs: one that has ended and is tried again must not have a turn twice.
+        self._turns = itertools.count(1)
         self._live: dict[int, _Live] = {}
         self._by_identity: dict[tuple[str, bytes], int] = {}
         # What is due when; a row that is not what its job has to say is out of date.
@@ -118,7 +120,7 @@ class MemoryQueue:
         return live is not None and live.entry.state is State.LEASED and live.until > self._clock.elapsed()
 
     def _leased(self, number: int, live: _Live) -> Lease:
-        live.turn += 1
+        live.turn = next(self._turns)
         self._change(number, State.LEASED, replace(live.entry.job, attempt=live.entry.job.attempt + 1))
         self._hold(number, self._clock.elapsed() + self._terms.lease_s)
         return Lease(number, live.turn, live.entry.job)

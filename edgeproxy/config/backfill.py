@@ -177,8 +177,8 @@ class BackfillSource(Section):
     follow_redirects: Annotated[int, Whole(0, 10)] = 0
     """How many redirects are followed for one object, to the origin's own host."""
     redirect_hosts: Annotated[tuple[Annotated[str, _REDIRECT_HOST], ...], EachOnceInAnyCase] = ()
-    """Other hosts that redirects may lead to; not into this machine or its link unless the origin is there.
-    They get none of the fields that are set or passed."""
+    """Other hosts that redirects may lead to; not into this machine or its link unless the origin is there,
+    nor from https to http unless `:80` is given. They get none of the fields that are set or passed."""
     rate: Annotated[float, Decimal(0, 100_000, digits=3, such_as="12.5")] | None = None
     """Requests a second at most; without it as many as `concurrency` makes."""
     bandwidth: Annotated[int, Size(2**10, 2**40)] | None = None
@@ -376,8 +376,8 @@ class Backfill(Section):
     missing_for: Seconds = 60.0
     """How long an object that the full origin said it has not (404, 410) is not queued again."""
     history: Annotated[int, Whole(0, 10_000_000)] = 10_000
-    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first. Of a queue of SQS:
-    each process remembers those that it had itself."""
+    """Jobs that have ended and are remembered, for 30 days at most; the oldest go first. What `missing_for`
+    is about is among them. Of a queue of SQS: each process remembers those that it had itself."""
     part_size: Annotated[int, Size(5 * 2**20, 5 * 2**30)] = 8 * 2**20
     """Objects above this size are uploaded in parts of it."""
     parts_at_once: Annotated[int, Whole(1, 16)] = 2

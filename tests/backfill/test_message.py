@@ -72,6 +72,11 @@ def test_the_least_that_a_message_has_to_say() -> None:
             "cache_key: got [1, 2, 3, 4, 5, 6], want a cache key",
         ),
         ('{"v":1,"uri":"/a","cache_key":[{}]}', "cache_key: got [{}], want a cache key"),
+        (
+            '{"v":1,"uri":"/\\ud800"}',
+            "uri: got '/\\ud800', want a path that begins with \"/\" and has no blanks",
+        ),
+        ("[" * 100_000, f"the message: got {'[' * 60!r}, want a JSON object"),
     ],
 )
 def test_what_is_no_job_is_told_in_one_line(text: str, complaint: str) -> None:

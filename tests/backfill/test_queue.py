@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeproxy.backfill import sqlite
 from edgeproxy.backfill.job import Ending, Lease, Lost, State, Wanted
 from edgeproxy.backfill.ledger import Ledger, Moment
 from edgeproxy.backfill.memory import MemoryQueue
@@ -238,6 +239,9 @@ async def test_what_is_cancelled_is_done_no_more(make: Make, clock: Hand) -> Non
     assert await made.queue.extend([again]) == [], "what is wanted again is not cancelled any more"
 
 
+from edgeproxy.backfill import sqlite
+
+
 @pytest.mark.parametrize("kept_in", ["memory", "sqs"])
 async def test_the_jobs_of_several_workers_have_each_a_number_of_its_own(
     kept_in: str, clock: Hand, remote: Make
@@ -333,6 +337,31 @@ async def test_jobs_are_listed_and_those_that_ended_badly_tried_again(make: Make
     }
 
 
+async def test_many_are_tried_again_a_few_at_a_time(
+    opened: Make, monkeypatch: pytest.MonkeyPatch, clock: Hand
+) -> None:
+    """Others wait for the end of each transaction; what fails again meanwhile is not tried twice."""
+    monkeypatch.setattr(sqlite, "_AT_ONCE", 2)
+    made = await opened(replace(TERMS, capacity=7, history=10))
+    for name in "abcdea":
+        await made.put(job(name))
+        await made.queue.settle(await made.taken(), Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0)
+    batches: list[int] = []
+    retry = Ledger.retry
+
+    def counted(self: Ledger, wanted: Wanted, at: Moment, below: int) -> tuple[int, int]:
+        done, rest = retry(self, wanted, at, below)
+        batches.append(done)
+        lease, _, _ = self.lease(frozenset({"media"}), at)
+        assert isinstance(lease, Lease)
+        self.settle(lease, Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0, 0.0, at)
+        return done, rest
+
+    monkeypatch.setattr(Ledger, "retry", counted)
+    assert await made.queue.retry(Wanted(frozenset({State.DEAD}), limit=10**9)) == 5
+    assert batches == [2, 2, 1]
+
+
 async def test_while_it_is_paused_no_job_is_leased(make: Make) -> None:
     made = await make()
     await made.queue.pause(True)
@@ -423,6 +452,30 @@ async def test_jobs_of_groups_that_are_not_configured_wait(opened: Make) -> None
     assert await made.queue.lease() is None
     other = await opened(groups=frozenset({"gone", "it's"}))
     assert (await other.taken()).job.key == b"a"
+
+
+@pytest.mark.parametrize(
+    "told", ["", '{"v": 2}', '{"v": 1, "uri": "/a b"}', "[" * 100_000], ids=["", "v", "uri", "deep"]
+)
+async def test_a_job_that_cannot_be_read_keeps_no_other_from_being_done(
+    opened: Make, tmp_path: Path, told: str
+) -> None:
+    queue = (await opened(TERMS)).queue
+    assert isinstance(await queue.take(job("a")), Lease)
+    await queue.release(Lease(1, 1, job("a")))
+    db = sqlite3.connect(tmp_path / "state" / "backfill.sqlite")
+    db.execute("UPDATE job SET told = ?", (told,))
+    db.commit()
+    db.close()
+    assert queue.offer(job("b")) is None
+    await queue.written()
+    assert [entry.job.key for entry in await queue.entries(Wanted())] == [b"b", b"a"]
+    lease = await queue.lease()
+    assert isinstance(lease, Lease)
+    assert lease.job.key == b"b"
+    (bad,) = await queue.entries(Wanted(states=frozenset({State.FAILED})))
+    assert (bad.job.group, bad.job.key, bad.reason) == ("media", b"a", Reason.INTERNAL)
+    assert bad.message.startswith("the job cannot be read: ")
 
 
 async def test_a_lease_costs_the_same_however_many_jobs_wait(opened: Make) -> None:

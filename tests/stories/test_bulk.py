@@ -179,6 +179,33 @@ async def test_a_run_that_is_told_to_stop_says_how_to_go_on(migration: Builds) -
     assert len(site.gets) == 20
 
 
+async def test_a_run_that_waits_for_a_list_from_a_terminal_can_be_ended(migration: Builds) -> None:
+    m = await migration(Site())
+    async with m.begun("--list", "-", "--dry-run") as process:
+        assert process.stdin is not None
+        # More than fits into a pipe: when it is gone, the process waits for what follows.
+        process.stdin.write(b"/a\n" * 100_000)
+        await process.stdin.drain()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 1
+
+
+async def test_a_list_that_cannot_be_copied_is_told_in_one_line(migration: Builds) -> None:
+    m = await migration(Site())
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+    limit += "from edgeproxy.cli.main import main; main(sys.argv[1:])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", limit, "backfill", "drain", "-c", str(m.config), "--list", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate(b"/a\n" * 1000)
+    assert process.returncode == 2
+    assert err.decode().startswith("-: cannot be copied into ")
+    assert err.decode().endswith(": file too large\n")
+
+
 async def test_what_is_left_is_told_and_tried_again(migration: Builds) -> None:
     statuses = {"/gone": 404, "/broken": 500, "/forbidden": 403, "/private/a": 200, "/well": 200}
 
