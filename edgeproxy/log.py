@@ -37,6 +37,8 @@ def text_line(record: Record) -> str:
         parts.append(f"backfill={record.backfill}")
     if record.compression:
         parts.append(f"compression={record.compression}")
+    if record.received_bytes is not None:
+        parts.append(f"received={record.received_bytes}B")
     if record.is_cut:
         parts.append("cut")
     if record.fault:

@@ -59,7 +59,11 @@ async def viewed(
     async with opened(config, observers=observers, member=member) as app:
         server = config.server
         limits = Limits(
-            server.max_connections, server.max_request_body, server.head_timeout, server.idle_timeout
+            server.max_connections,
+            server.max_request_body,
+            server.head_timeout,
+            server.idle_timeout,
+            server.websocket_idle_timeout,
         )
         listener = Listener(app.gateway, limits, app.clock, app.observers.record)
         try:

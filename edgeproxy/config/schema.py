@@ -84,6 +84,8 @@ class Server(Section):
     """How long a viewer may take to send a request head."""
     idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
+    websocket_idle_timeout: SecondsAboveZero = 600.0
+    """How long a WebSocket is kept open while its origin sends nothing; CloudFront: 10 minutes."""
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body-too-large"
     BODY_TIMEOUT = "body-timeout"
     LOOP = "loop"
+    BAD_HANDSHAKE = "bad-handshake"
 
     # An origin failed.
     ORIGIN_UNREACHABLE = "origin-unreachable"
@@ -58,7 +59,12 @@ class Reason(StrEnum):
     CODED_BY_ORIGIN = "coded-by-origin"
     NO_TRANSFORM = "no-transform"
 
+    # The request does not become a WebSocket, or that ended before its time.
+    WEBSOCKET_OFF = "websocket-off"
+    TUNNEL_IDLE = "tunnel-idle"
+
     # The answer is not stored in the cache.
+    WEBSOCKET = "websocket"
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"
     STATUS_NOT_CACHED = "status-not-cached"

@@ -15,6 +15,7 @@ from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dress
 from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
+from edgeproxy.origins.duplex import Duplex
 from edgeproxy.record import Record
 from edgeproxy.store.blob import Blob
 from edgeproxy.store.spool import Reader
@@ -36,6 +37,8 @@ class Answer:
     body: bytes | AsyncIterator[bytes]
     record: Record
     close: Callable[[], None] = field(default=_nothing, repr=False)
+    switched: Duplex | None = None
+    """The connection to the origin that is the viewer's from here on: this is a 101."""
 
 
 def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
@@ -134,7 +137,9 @@ def from_reply(
     if was_unconditional and visit.request.method == "HEAD":
         reply.close()
         return _answer(visit, reply.head, b"", report)
-    return _answer(visit, reply.head, reply.body, report, reply.close)
+    answer = _answer(visit, reply.head, reply.body, report, reply.close)
+    answer.switched = reply.switched
+    return answer
 
 
 def from_error(record: Record, error: EdgeError, front: Front) -> Answer:

@@ -64,6 +64,8 @@ class Fetcher:
         sent = to_be_shared(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
         reply = await self._targets[target].fetch(sent)
+        if reply.switched is not None:
+            return reply
         try:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)

@@ -7,11 +7,12 @@ from edgeproxy.core.behavior import Behavior, admit, behavior_for
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.errors import RequestError
-from edgeproxy.core.forwarding import forwarded, is_loop, is_trusted, without_claims
+from edgeproxy.core.forwarding import forwarded, forwards_websockets, is_loop, is_trusted, without_claims
 from edgeproxy.core.key import CacheKey, cache_key
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import normalise
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import check_handshake
 from edgeproxy.core.wishes import NONE, Wishes, wishes
 from edgeproxy.record import Record
 
@@ -78,6 +79,8 @@ class Visit:
     @property
     def bypass(self) -> Fetch | None:
         """Why this request does not go through the cache at all; None if it does."""
+        if self.request.websocket:
+            return Fetch(Forward.BYPASS, Reason.WEBSOCKET)
         if self.request.method not in self.behavior.cached_methods:
             return Fetch(Forward.METHOD, Reason.METHOD_NOT_CACHED)
         if self.behavior.cache.ttl.is_off:
@@ -96,7 +99,10 @@ def admitted(request: Request, behaviors: tuple[Behavior, ...], front: Front, re
         path = f"/{front.default_root_object}"
     trusted = is_trusted(request.viewer, front.trusted_proxies)
     headers = request.headers if trusted else without_claims(request.headers)
-    request = replace(request, path=path, headers=headers)
     behavior = behavior_for(path, behaviors)
+    is_websocket = request.websocket and forwards_websockets(behavior.cache.key, behavior.origin_request)
+    request = replace(request, path=path, headers=headers, websocket=is_websocket)
     admit(request, behavior, has_body=request.body is not None)
+    if is_websocket:
+        check_handshake(request.headers.end_to_end())
     return Visit(request, behavior, record, front)

@@ -30,6 +30,7 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  websocket_idle_timeout: 10m
   drain_timeout: 30s
   debug_headers: false
 admin:
