@@ -18,6 +18,7 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.core.websocket import is_asked_for
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Visit
+from edgeproxy.origins.pools import Pools
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Found, Tiers
 
@@ -56,12 +57,14 @@ class Explainer:
         flights: Flights,
         filler: Filler,
         targets: dict[str, Target],
+        pools: Pools,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._flights = flights
         self._filler = filler
         self._targets = targets
+        self._pools = pools
 
     async def explain(self, request: Request, now: float) -> Explanation:
         """What would happen to `request` at POSIX second `now`."""
@@ -77,6 +80,7 @@ class Explainer:
                 ("behavior", self._behavior(visit)),
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
+                *self._nodes(visit),
                 *self._compression(visit),
                 *_websocket(visit),
                 ("backfill", await self._backfill(visit)),
@@ -134,6 +138,13 @@ class Explainer:
                 if waits and self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
+
+    def _nodes(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        """Of each pool that may be asked, which node it would be."""
+        target = self._targets[visit.behavior.target]
+        names = [name for name in (target.primary, target.secondary) if name is not None]
+        told = ((name, self._pools.foretold(name, visit.request.viewer)) for name in names)
+        return tuple((f"pool {name}", sentence) for name, sentence in told if sentence is not None)
 
     def _compression(self, visit: Visit) -> tuple[tuple[str, str], ...]:
         behavior = visit.behavior

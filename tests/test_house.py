@@ -15,12 +15,13 @@ PACKAGE = ROOT / "edgeproxy"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__",),
     ("core",),
-    ("clock",),
+    ("clock", "ids"),
     ("config",),
     ("origins", "record"),
     ("store",),
     ("backfill",),
     ("assembly", "gateway", "log"),
+    ("lane",),
     ("explain",),
     ("app",),
     ("admin", "server"),
@@ -44,11 +45,13 @@ PURE = frozenset(
         "hashlib",
         "ipaddress",
         "itertools",
+        "json",
         "math",
         "re",
         "types",
         "typing",
         "urllib",
+        "xml",
     }
 )
 

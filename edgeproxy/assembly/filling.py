@@ -20,7 +20,9 @@ from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
 from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import Origin as OriginSection
 from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
@@ -131,10 +133,17 @@ def source_of(
 
 def _bases(config: Config) -> dict[str, str]:
     """What the URLs of each origin begin with."""
-    return {
-        name: f"{origin.url if isinstance(origin, HttpOrigin) else f's3://{origin.bucket}'}{origin.origin_path}"
-        for name, origin in config.origins.items()
-    }
+    return {name: f"{_base(name, origin)}{origin.origin_path}" for name, origin in config.origins.items()}
+
+
+def _base(name: str, origin: OriginSection) -> str:
+    match origin:
+        case HttpOrigin():
+            return origin.url
+        case S3Section():
+            return f"s3://{origin.bucket}"
+        case PoolOrigin():
+            return f"pool://{name}"
 
 
 def worker_of(

@@ -19,7 +19,7 @@ from edgeproxy.config.kinds import (
     Whole,
     is_path_prefix,
 )
-from edgeproxy.config.origins import HEADER_VALUE, stand_once
+from edgeproxy.config.origin import HEADER_VALUE, stand_once
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, refused
 from edgeproxy.config.units import Duration, Size, duration_text
 from edgeproxy.core.backfilling import MISSING_STATUSES, Mode, Rule

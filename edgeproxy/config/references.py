@@ -198,7 +198,9 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
 
     One that makes the viewer wait and says where objects come from needs a bucket alone.
     """
-    if any(origin.get("type") not in ("s3", "http") for origin in _sections(tree, "origins").values()):
+    if any(
+        origin.get("type") not in ("s3", "http", "pool") for origin in _sections(tree, "origins").values()
+    ):
         return
     filled: set[str] = set()
     for name, group in _sections(tree, "origin_groups").items():

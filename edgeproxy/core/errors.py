@@ -44,6 +44,14 @@ class OriginError(EdgeError):
         return self.failover_as == 503
 
 
+class UnavailableError(OriginError):
+    """None of several equal nodes may be asked. It is worth asking again in `retry_after_s` seconds."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_after_s: float) -> None:
+        super().__init__(reason, message, status=503)
+        self.retry_after_s = retry_after_s
+
+
 class RememberedError(OriginError):
     """The origin's fault of a moment ago: it is not asked again for `rest_s` seconds."""
 

@@ -45,7 +45,11 @@ class Reason(StrEnum):
     # A request is not sent to another node.
     ATTEMPTS_SPENT = "attempts-spent"
     NOT_IDEMPOTENT = "not-idempotent"
+    BODY_SPENT = "body-spent"
     RETRY_BUDGET = "retry-budget"
+
+    # The answer of a node is not waited for.
+    NODE_OUTRUN = "node-outrun"
 
     # The answer is not what the origin said.
     ERROR_PAGE = "error-page"
@@ -124,6 +128,11 @@ class Reason(StrEnum):
     DIGEST_MISMATCH = "digest-mismatch"
     WRITE_FAILED = "write-failed"
     WORKER_LOST = "worker-lost"
+
+    # A change in a bucket purges nothing.
+    OTHER_BUCKET = "other-bucket"
+    OUTSIDE_ORIGIN_PATH = "outside-origin-path"
+    IGNORED_PRINCIPAL = "ignored-principal"
 
     # Something of ours broke.
     INTERNAL = "internal"

@@ -35,6 +35,8 @@ class Patience:
     attempts: int = 3
     connect_s: float = 10.0
     read_s: float = 30.0
+    silence_s: float | None = None
+    """How long the body may stand still; None: as long as `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
 
@@ -89,7 +91,7 @@ class Wire:
         method: str,
         url: str,
         headers: Headers,
-        body: AsyncIterable[bytes] | None = None,
+        body: AsyncIterable[bytes] | bytes | None = None,
         *,
         websocket: bool = False,
     ) -> Reply:
@@ -127,6 +129,9 @@ class Wire:
         head = Head(response.status, headers)
         if handshake is not None and is_switched:
             return self._switched(response, handshake, head)
+        if self._patience.silence_s is not None and (connection := response.connection) is not None:
+            if connection.protocol is not None:
+                connection.protocol.read_timeout = self._patience.silence_s
         has_body = method != "HEAD" and response.status not in _BODILESS
         return Reply(
             head,
@@ -166,7 +171,8 @@ class Wire:
                 return timed_out(name, "connecting", patience.connect_s, connecting=True)
             case TimeoutError():
                 phase = "the rest of the body" if in_body else "the answer"
-                return timed_out(name, phase, patience.read_s)
+                waited_s = patience.silence_s if in_body and patience.silence_s else patience.read_s
+                return timed_out(name, phase, waited_s)
             case aiohttp.ClientConnectorDNSError():
                 return OriginError(
                     Reason.ORIGIN_UNRESOLVED, f"{name}: its host name cannot be resolved", failover_as=503

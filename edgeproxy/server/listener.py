@@ -4,17 +4,20 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
+from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
+from edgeproxy.lane.lane import Lane
 from edgeproxy.origins.duplex import Duplex
-from edgeproxy.record import Record
+from edgeproxy.server.express import Express, ExpressProtocol, ExpressServer
 from edgeproxy.server.protocol import ViewerProtocol, ViewerServer
 from edgeproxy.server.reading import request_from
 from edgeproxy.server.sockets import BACKLOG
@@ -31,19 +34,19 @@ class Limits:
     head_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
     websocket_idle_s: float = 600.0
+    has_express_lane: bool = True
 
 
 class Listener:
-    """Viewers in front, the gateway behind. `observe` gets the record of every request that has ended."""
+    """Viewers in front, the gateway behind. `observers` hear of every request that has ended."""
 
-    def __init__(
-        self, gateway: Gateway, limits: Limits, clock: Clock, observe: Callable[[Record], None]
-    ) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, clock: Clock, observers: Observers) -> None:
         self._gateway = gateway
         self._limits = limits
         self._clock = clock
-        self._observe = observe
+        self._observers = observers
         self._viewers: ViewerServer | None = None
+        self._express: Express | None = None
         self._servers: list[asyncio.Server] = []
         self._tunnels: set[Tunnel] = set()
         self.active = 0
@@ -52,7 +55,12 @@ class Listener:
     async def open(self, sockets: list[socket.socket]) -> None:
         """Let viewers in that connect to `sockets`."""
         limits = self._limits
-        self._viewers = ViewerServer(
+        server: Callable[..., ViewerServer] = ViewerServer
+        if limits.has_express_lane:
+            lane = Lane(self._gateway, self._clock)
+            self._express = Express(lane, self._clock, self._observers, limits.idle_timeout_s)
+            server = partial(ExpressServer, self._express)
+        self._viewers = server(
             self._handle,
             self._refuse,
             max_connections=limits.max_connections,
@@ -69,15 +77,17 @@ class Listener:
         WebSockets, which may last for ever, are not waited for: they are closed when the rest is done.
         """
         self.is_draining = True
+        if self._express is not None:
+            self._express.lane.close()
         for server in self._servers:
             server.close()
         if self._viewers is None:
             return 0
         self._viewers.pre_shutdown()
         deadline = self._clock.elapsed() + timeout_s
-        while self.active > len(self._tunnels) and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
+        while self._under_way and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
             await asyncio.sleep(0.01)
-        left = self.active - len(self._tunnels)
+        left = self._under_way
         for tunnel in self._tunnels:
             tunnel.end(Reason.DRAINING)
         await self._viewers.shutdown(0.1)
@@ -87,6 +97,11 @@ class Listener:
     def websockets(self) -> int:
         """WebSockets that are open, each of which is a connection too."""
         return len(self._tunnels)
+
+    @property
+    def _under_way(self) -> int:
+        running = self.active - len(self._tunnels)
+        return running + (self._express.transfers if self._express is not None else 0)
 
     @property
     def connections(self) -> int:
@@ -105,6 +120,8 @@ class Listener:
                 answer = self._refusal(message, error)
             else:
                 answer = await self._gateway.handle(request)
+                if answer.repeat is not None and isinstance(message.protocol, ExpressProtocol):
+                    message.protocol.learn(answer.repeat)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
             if answer.switched is not None:
@@ -118,7 +135,7 @@ class Listener:
             if answer is not None:
                 answer.close()
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
-                self._observe(answer.record)
+                self._observers.record(answer.record)
 
     def _read(self, message: web.BaseRequest) -> Request:
         limits, protocol = self._limits, message.protocol
@@ -162,5 +179,5 @@ class Listener:
         response.headers.extend(answer.head.headers.without({"content-length", "content-type"}).pairs)
         response.headers["Content-Type"] = "text/plain; charset=utf-8"
         answer.record.sent_bytes = len(body)
-        self._observe(answer.record)
+        self._observers.record(answer.record)
         return response

@@ -1,6 +1,8 @@
 """What each of several workers gets of what the configuration allows to all of them together."""
 
 from edgeproxy.config.backfill import BackfillSource
+from edgeproxy.config.origins import Origin
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import Config
 
 
@@ -25,7 +27,7 @@ def share(config: Config) -> Config:
                 update={"memory": memory, "max_object": min(config.cache.max_object, memory)}
             ),
             "origins": {
-                name: origin.model_copy(update={"max_connections": part(origin.max_connections)})
+                name: origin.model_copy(update=_of_origin(origin, workers))
                 for name, origin in config.origins.items()
             },
             "backfill": config.backfill.model_copy(
@@ -43,6 +45,13 @@ def share(config: Config) -> Config:
                 }
             ),
         }
+    )
+
+
+def _of_origin(origin: Origin, workers: int) -> dict[str, int]:
+    update = {"max_connections": max(1, origin.max_connections // workers)}
+    return (
+        update | {"held_bodies": origin.held_bodies // workers} if isinstance(origin, PoolOrigin) else update
     )
 
 

@@ -31,11 +31,13 @@ server:
   head_timeout: 10s
   idle_timeout: 75s
   websocket_idle_timeout: 10m
+  express_lane: true
   drain_timeout: 30s
   debug_headers: false
 admin:
   listen: '[::1]:8081'
   token: '***'
+  distribution_id: local
 cache:
   memory: 1GiB
   disk: null
@@ -56,25 +58,25 @@ origins:
       access_key_id: me
       secret_access_key: '***'
       session_token: null
+    custom_headers:
+      X-A: '***'
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 30s
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers:
-      X-A: '***'
   site:
     type: http
     url: http://127.0.0.1:9100
     tls_verify: true
+    custom_headers: {}
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 1500ms
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers: {}
 origin_groups:
   media:
     members: [bucket, site]
@@ -190,6 +192,10 @@ backfill:
   parts_at_once: 2
   write_timeout: 2m
   tombstone_for: 1d
+events:
+  token: '***'
+  sqs: null
+  ignore_principals: [filler]
 """
 
 
@@ -223,6 +229,7 @@ origins:
   site: {type: http, url: "http://127.0.0.1:9100/", read_timeout: 1.5s}
 cache: {memory: 1024MiB}
 admin: {listen: "[::1]:8081", token: hunter2}
+events: {token: hunter2, ignore_principals: [filler]}
 server: {aliases: [www.example.com]}
 """,
         {},

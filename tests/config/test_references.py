@@ -108,8 +108,8 @@ def test_it_holds(text: str, told: Told) -> None:
 
 def test_what_the_schema_tells_is_not_told_again(told: Told) -> None:
     assert told(ORIGINS.replace("s3", "S3") + DEFAULT + "backfill: {rules: [{}]}") == [
-        'origins.bucket.type: got "S3", want s3 or http',
-        'origins.other.type: got "S3", want s3 or http',
+        'origins.bucket.type: got "S3", want s3, http or pool',
+        'origins.other.type: got "S3", want s3, http or pool',
     ]
     assert told(small("behaviors: [{path_pattern: /a, target_origin: a b}]")) == [
         'behaviors[0].target_origin: got "a b", want a name of letters, digits, "_", "-" and "."'

@@ -451,3 +451,23 @@ default_behavior: {{target_origin: both, origin_request_policy: AllViewer}}
         assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
     await ended(gateway)
     assert [str(attempt) for attempt in gateway.records[0].trail] == ["first=503", "second=101"]
+
+
+async def test_a_node_of_a_pool_carries_it(edge: Edges, scripted: Scripts) -> None:
+    """It is in flight there as long as it is open; a node that refuses connections is passed over."""
+    node = await scripted(granted)
+    gateway = await edge(f"""
+origins:
+  nodes:
+    type: pool
+    algorithm: round-robin
+    nodes: [{{url: "http://127.0.0.1:9"}}, {{url: "{node.url}"}}]
+default_behavior: {{target_origin: nodes, origin_request_policy: AllViewer}}
+""")
+    async with opened(gateway) as (reader, writer):
+        writer.write(b"hello")
+        assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
+        assert node.asked[-1].field("upgrade") == "websocket"
+    await ended(gateway)
+    assert gateway.records[0].trail[-1].status == 101
+    assert gateway.records[0].received_bytes == 5
