@@ -71,13 +71,18 @@ class Explainer:
         asked = ("request", f"{request.method} {request.target}")
         request = replace(request, websocket=is_asked_for(request.method, request.headers))
         try:
-            visit = self._gateway.admitted(request, self._gateway.new_record(request))
+            visit, body = await self._gateway.heard(
+                self._gateway.admitted(request, self._gateway.new_record(request))
+            )
         except RequestError as error:
             return Explanation((asked, ("answer", f"{error.status}: {error.message} ({error.reason})")))
+        if body is not None:
+            body.release()
         return Explanation(
             (
                 asked,
                 ("behavior", self._behavior(visit)),
+                *_post(visit),
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
                 *self._nodes(visit),
@@ -204,6 +209,19 @@ class Explainer:
 
 
 _STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}
+
+
+def _post(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """What a POST reads; nothing where no POST does."""
+    if visit.behavior.posts is None or visit.request.method != "POST":
+        return ()
+    if visit.read is not None:
+        told = f"{visit.read}: cached for {duration_text(visit.read.ttl_s)} at most"
+    elif visit.unread is not None:
+        told = f"is not cached ({visit.unread})"
+    else:
+        told = "has no body here, which decides whether it is cached"
+    return (("post", told),)
 
 
 def _websocket(visit: Visit) -> tuple[tuple[str, str], ...]:

@@ -69,6 +69,13 @@ class Reason(StrEnum):
 
     # The answer is not stored in the cache.
     WEBSOCKET = "websocket"
+    CALL_NOT_LISTED = "call-not-listed"
+    CALL_BATCH = "call-batch"
+    CALL_TOO_LARGE = "call-too-large"
+    CALL_UNCLEAR = "call-unclear"
+    NOT_A_QUERY = "not-a-query"
+    ANSWER_ERROR = "answer-error"
+    ANSWER_UNCLEAR = "answer-unclear"
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"
     STATUS_NOT_CACHED = "status-not-cached"

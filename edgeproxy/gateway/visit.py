@@ -11,6 +11,7 @@ from edgeproxy.core.forwarding import forwarded, forwards_websockets, is_loop, i
 from edgeproxy.core.key import CacheKey, cache_key
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import normalise
+from edgeproxy.core.posts import Read
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.websocket import check_handshake
 from edgeproxy.core.wishes import NONE, Wishes, wishes
@@ -41,19 +42,28 @@ class Visit:
     behavior: Behavior
     record: Record
     front: Front
+    read: Read | None = None
+    """What a POST reads, if its answer may be cached."""
+    unread: Reason | None = None
+    """Why a POST is not one of those, where some are."""
 
     @cached_property
     def key(self) -> CacheKey:
         """The cache key."""
-        return cache_key(self.request, self.behavior.cache.key)
+        key = cache_key(self.request, self.behavior.cache.key)
+        return replace(key, body=self.read.digest) if self.read is not None else key
 
     @cached_property
     def sent(self) -> Request:
         """The request as the origin gets it."""
         behavior, front = self.behavior, self.front
-        return forwarded(
+        sent = forwarded(
             self.request, behavior.cache.key, behavior.origin_request, via=front.via, loop_id=front.loop_id
         )
+        if self.read is None:
+            return sent
+        # The answer has to be looked into.
+        return replace(sent, headers=sent.headers.having(("Accept-Encoding", "identity")))
 
     @cached_property
     def wishes(self) -> Wishes:
@@ -63,7 +73,7 @@ class Visit:
     @property
     def asks_for_part(self) -> bool:
         """Whether the answer from an origin would not be the whole representation."""
-        return self.request.method == "HEAD" or "range" in self.request.headers
+        return self.read is None and (self.request.method == "HEAD" or "range" in self.request.headers)
 
     @property
     def is_for_the_origin(self) -> bool:
@@ -72,7 +82,11 @@ class Visit:
         Or the answer must not be stored, and so cannot be anybody else's.  RFC 9111 §4.3.2, §5.2.1.5.
         """
         request = self.request
-        if request.body is not None or self.wishes.no_store:
+        if self.wishes.no_store:
+            return True
+        if self.read is not None:
+            return False
+        if request.body is not None:
             return True
         return any(field in request.headers for field in _OF_THE_ORIGIN)
 
@@ -82,7 +96,7 @@ class Visit:
         if self.request.websocket:
             return Fetch(Forward.BYPASS, Reason.WEBSOCKET)
         if self.request.method not in self.behavior.cached_methods:
-            return Fetch(Forward.METHOD, Reason.METHOD_NOT_CACHED)
+            return Fetch(Forward.METHOD, self.unread or Reason.METHOD_NOT_CACHED)
         if self.behavior.cache.ttl.is_off:
             return Fetch(Forward.BYPASS, Reason.CACHING_DISABLED)
         return None

@@ -138,6 +138,7 @@ behaviors:
   allowed_methods: [GET, POST]
   cached_methods: [GET]
   compress: false
+  cached_posts: null
 default_behavior:
   target_origin: media
   cache_policy: CachingOptimized
@@ -146,6 +147,7 @@ default_behavior:
   allowed_methods: [GET, HEAD]
   cached_methods: [GET, HEAD]
   compress: false
+  cached_posts: null
 custom_error_responses: []
 backfill:
   sources:
