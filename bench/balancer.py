@@ -145,7 +145,7 @@ def measured(port: int, script: str, connections: int, seconds: int) -> Figures:
 
 def _percentile(said: str, percent: int) -> float:
     """Milliseconds."""
-    found = re.search(rf"\n\s+{percent}%\s+([\d.]+)(us|ms|s)\n", said)
+    found = re.search(rf"\n\s+{percent}%\s+([\d.]+)(us|ms|s) *\n", said)
     assert found is not None, said
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 

@@ -1,8 +1,10 @@
 """Answers of a pool with the name of the node in them."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from edgeproxy.core.annotating import annotated, annotated_head, may_annotate
+from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Request
 from edgeproxy.origins.base import Reply, whole_body
 from edgeproxy.origins.held import Held, Room, held
@@ -14,16 +16,7 @@ def for_the_whole(request: Request) -> Request:
     """`request` for all of the object: a part of what a node has is no part of what viewers get."""
     if not _OF_A_PART & {name.lower() for name, _ in request.headers}:
         return request
-    return Request(
-        request.method,
-        request.path,
-        request.query,
-        request.headers.without(_OF_A_PART),
-        request.host,
-        request.scheme,
-        request.viewer,
-        request.body,
-    )
+    return replace(request, headers=request.headers.without(_OF_A_PART))
 
 
 async def with_members(
@@ -39,6 +32,10 @@ async def with_members(
     try:
         body = await held(reply.body, max_bytes, room)
         more = annotated(body.whole, members) if body.whole is not None and reply.is_delimited else None
+    except OriginError as error:
+        reply.close()
+        error.trail = reply.trail
+        raise
     except BaseException:
         reply.close()
         raise

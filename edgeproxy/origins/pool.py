@@ -8,6 +8,7 @@ there are other nodes now says `PoolOrigin.replace`.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 
 from edgeproxy import __version__
@@ -24,7 +25,7 @@ from edgeproxy.core.balancing.retrying import is_idempotent
 from edgeproxy.core.errors import UnavailableError
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.jsonrpc import methods_in
-from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.annotating import for_the_whole, with_members
 from edgeproxy.origins.base import Reply
@@ -49,15 +50,12 @@ class PoolOrigin:
         conduct: Conduct,
         elapsed: Callable[[], float],
         random: Random,
-        *,
-        custom_headers: Headers,
     ) -> None:
         """`elapsed` is the monotonic clock, `random` gives numbers in [0, 1)."""
         self.name = name
         self.conduct = conduct
         self._elapsed = elapsed
         self._random = random
-        self._custom_headers = custom_headers
         self._members: Mapping[str, Member] = MappingProxyType({})
         self._duties: dict[str, Duty] = {}
         self._turns = NO_TURNS
@@ -133,7 +131,7 @@ class PoolOrigin:
         self._hedges = earned(self._hedges, self._elapsed(), HEDGES)
         body = await held(request.body, conduct.max_held, self._room) if request.body is not None else None
         try:
-            sent = self.dressed(for_the_whole(request) if conduct.annotates else request)
+            sent = _named(for_the_whole(request) if conduct.annotates else request)
             errand = Errand(self, sent, body, is_idempotent=self._is_idempotent(request.method, body))
             reply = await errand.run()
         finally:
@@ -146,22 +144,6 @@ class PoolOrigin:
             return reply
         members = {"__server__": reply.trail[-1].node, "__version__": __version__}
         return await with_members(reply, request.method, members, conduct.max_held, self._room)
-
-    def dressed(self, request: Request) -> Request:
-        """`request` with the fields that all nodes get."""
-        headers = request.headers
-        if "user-agent" not in headers:
-            headers = headers.having(("User-Agent", USER_AGENT))
-        return Request(
-            request.method,
-            request.path,
-            request.query,
-            headers.having(*self._custom_headers),
-            request.host,
-            request.scheme,
-            request.viewer,
-            websocket=request.websocket,
-        )
 
     def _is_idempotent(self, method: str, body: Held | None) -> bool:
         listed = self.conduct.idempotent_calls
@@ -264,3 +246,10 @@ class PoolOrigin:
 
     def __repr__(self) -> str:
         return f"PoolOrigin({self.name!r}, {len(self._members)} nodes)"
+
+
+def _named(request: Request) -> Request:
+    """`request` with a name for who sends it."""
+    if "user-agent" in request.headers:
+        return request
+    return replace(request, headers=request.headers.having(("User-Agent", USER_AGENT)))

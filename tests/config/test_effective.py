@@ -136,6 +136,7 @@ behaviors:
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, POST]
+  disallowed_status: 403
   cached_methods: [GET]
   compress: false
   cached_posts: null
@@ -145,6 +146,7 @@ default_behavior:
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, HEAD]
+  disallowed_status: 403
   cached_methods: [GET, HEAD]
   compress: false
   cached_posts: null
