@@ -23,13 +23,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-UPSTREAMS = (19410, 19411, 19412)
-NGINX, HAPROXY, EDGEPROXY, ADMIN = 19420, 19421, 19422, 19423
+UPSTREAMS = (19470, 19471, 19472)
+NGINX, HAPROXY, EDGEPROXY, ADMIN = 19480, 19481, 19482, 19483
 MANY, FEW = 64, 4
 ANSWER = b'{"jsonrpc":"2.0","id":1,"result":"%s"}' % (b"x" * 986)
 CALL = '{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x0","data":"0x0"},"latest"]}'
@@ -175,9 +175,11 @@ def awaited(port: int) -> None:
 @contextmanager
 def balancers() -> Iterator[dict[str, int]]:
     """Upstreams and balancers, running; gives their ports by name, the first upstream itself in front."""
-    upstreams = multiprocessing.Process(target=serve_upstreams, daemon=True)
-    upstreams.start()
-    with tempfile.TemporaryDirectory() as name:
+    with ExitStack() as stack:
+        upstreams = multiprocessing.Process(target=serve_upstreams, daemon=True)
+        upstreams.start()
+        stack.callback(upstreams.terminate)
+        name = stack.enter_context(tempfile.TemporaryDirectory())
         folder = Path(name)
         # nginx's worker is a user without a name here; the folder is to be its own.
         folder.chmod(0o777)
@@ -185,16 +187,13 @@ def balancers() -> Iterator[dict[str, int]]:
         for file, text in texts.items():
             (folder / file).write_text(text.replace("FOLDER", name))
         serve = [sys.executable, "-m", "edgeproxy", "serve", "--config", str(folder / "config.yaml")]
-        with (
-            running(["nginx", "-c", str(folder / "nginx.conf"), "-p", name]),
-            running(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]),
-            running(serve),
-        ):
-            ports = {"direct": UPSTREAMS[0], "nginx": NGINX, "HAProxy": HAPROXY, "edgeproxy": EDGEPROXY}
-            for port in ports.values():
-                awaited(port)
-            yield ports
-    upstreams.terminate()
+        stack.enter_context(running(["nginx", "-c", str(folder / "nginx.conf"), "-p", name]))
+        stack.enter_context(running(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]))
+        stack.enter_context(running(serve))
+        ports = {"direct": UPSTREAMS[0], "nginx": NGINX, "HAProxy": HAPROXY, "edgeproxy": EDGEPROXY}
+        for port in ports.values():
+            awaited(port)
+        yield ports
 
 
 def main() -> None:

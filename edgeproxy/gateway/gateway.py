@@ -73,7 +73,8 @@ class Gateway:
         record = self.new_record(request)
         visit = None
         try:
-            visit, body = await self.heard(self.admitted(request, record))
+            visit = self.admitted(request, record)
+            visit, body = await self.heard(visit)
             try:
                 answer = await self._visited(visit)
             finally:

@@ -33,6 +33,8 @@ class Tunnel:
     async def run(self) -> Reason | None:
         """Carry bytes until it is over; gives why it ended before both ends did."""
         tasks = [self._loop.create_task(self._down()), self._loop.create_task(self._up())]
+        for task in tasks:
+            task.add_done_callback(self._checked)
         self._timer = self._loop.call_later(self._idle_s, self._look)
         try:
             reason = await self._over
@@ -63,6 +65,11 @@ class Tunnel:
             if self._is_half:
                 self._heard_at = self._loop.time()
         self._ended(self._origin)
+
+    def _checked(self, task: asyncio.Task[None]) -> None:
+        """Whatever else ends a direction ends both."""
+        if not task.cancelled() and task.exception() is not None:
+            self.end(Reason.INTERNAL)
 
     async def _read(self, end: Duplex, fault: Reason) -> bytes:
         try:

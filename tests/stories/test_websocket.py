@@ -518,3 +518,19 @@ async def test_it_passes_to_an_origin_over_tls(edge: Edges, tmp_path: Path) -> N
     assert gateway.records[0].received_bytes == len(sent)
     assert not gateway.records[0].is_cut
     server.close()
+
+
+async def test_a_refusal_may_have_a_page_which_is_an_ordinary_object(edge: Edges, scripted: Scripts) -> None:
+    async def script(exchange: Exchange) -> None:
+        if exchange.target == "/403.html":
+            await exchange.answer(200, b"the page", cache_control="max-age=60")
+        else:
+            await exchange.answer(403, b"no")
+
+    site = await scripted(script)
+    page = "{error_code: 403, response_page_path: /403.html, response_code: 403}"
+    gateway = await edge(config(site.url) + f"custom_error_responses: [{page}]\n")
+    got = await gateway.raw(head() + b"GET /x HTTP/1.0\r\n\r\n")
+    assert got.count(b"\r\n\r\nthe page") == 2
+    assert site.lines == ["GET /chat", "GET /403.html", "GET /x"]
+    assert site.asked[1].field("upgrade") is None
