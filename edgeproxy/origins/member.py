@@ -105,6 +105,8 @@ class Member:
         headers: Headers,
         body: AsyncIterable[bytes] | bytes | None,
         host: str = "",
+        *,
+        websocket: bool = False,
     ) -> Reply:
         """Send a request for `target` (path and query) and give the reply with its body unread.
 
@@ -112,7 +114,8 @@ class Member:
         """
         at = self.endpoint
         fields = headers.having(*at.headers, ("Host", host or at.host))
-        return await self._wire.exchange(method, f"{at.url}{at.path}{target}", fields, body)
+        url = f"{at.url}{at.path}{target}"
+        return await self._wire.exchange(method, url, fields, body, websocket=websocket)
 
     def sent(self) -> "Call":
         """A request goes to the node now."""
