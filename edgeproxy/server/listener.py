@@ -53,7 +53,7 @@ class Listener:
         server: Callable[..., ViewerServer] = ViewerServer
         if limits.has_express_lane:
             lane = Lane(self._gateway, self._clock)
-            self._express = Express(lane, self._clock, self._observers, limits.idle_timeout_s)
+            self._express = Express(lane, self._clock, self._observers)
             server = partial(ExpressServer, self._express)
         self._viewers = server(
             self._handle,
@@ -108,7 +108,7 @@ class Listener:
                     message.protocol.learn(answer.repeat)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
-            response = await write(answer, message, self._limits.idle_timeout_s)
+            response = await write(answer, message)
             if is_last or self.is_draining:
                 response.force_close()
             return response
