@@ -24,7 +24,7 @@ async def telling(exchange: Exchange) -> None:
     vary = exchange.target.partition("?")[0].strip("/").replace("/", ", ")
     if vary:
         fields["vary"] = vary
-    told = f"{said} {'own' if host.startswith('127.') else host} " + "x" * 2_000
+    told = f"{said} {'own' if host.startswith('127.') else host} " + ". " * 1_000
     await exchange.answer(
         200, told.encode(), cache_control="max-age=100", content_type="text/plain", **fields
     )
