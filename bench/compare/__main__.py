@@ -38,9 +38,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of a second, fewer requests")
     parser.add_argument("--rounds", type=int, help="default: 5")
     parser.add_argument("--seconds", type=int, help="of each measurement; default: 3")
-    parser.add_argument(
-        "--only", default="", help="rows with this in their name; latency, memory, idle connections"
-    )
+    parser.add_argument("--only", default="", help="rows with this in the name; or latency, memory, idle")
     parser.add_argument("--json", type=Path, help="write the figures of all rounds here")
     parser.add_argument("--picture", type=Path, help="write the bar chart (SVG) here")
     options = parser.parse_args()
