@@ -104,6 +104,9 @@ def _has_it(request: Request, head: Head) -> bool:
 
 
 def _of_length(head: Head, length: int) -> Head:
+    if head.status == 204:
+        # RFC 9110 §8.6.
+        return Head(head.status, head.headers.without({"content-length"}))
     text = str(length)
     if head.headers.get("content-length") == text:
         return head

@@ -58,7 +58,7 @@ class Listener:
         server: Callable[..., ViewerServer] = ViewerServer
         if limits.has_express_lane:
             lane = Lane(self._gateway, self._clock)
-            self._express = Express(lane, self._clock, self._observers, limits.idle_timeout_s)
+            self._express = Express(lane, self._clock, self._observers)
             server = partial(ExpressServer, self._express)
         self._viewers = server(
             self._handle,
@@ -126,7 +126,7 @@ class Listener:
             record.first_byte_s = self._clock.elapsed() - record.started
             if answer.switched is not None:
                 return await self._tunnelled(answer, answer.switched, message)
-            response = await write(answer, message, self._limits.idle_timeout_s)
+            response = await write(answer, message)
             if is_last or self.is_draining:
                 response.force_close()
             return response
