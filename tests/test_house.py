@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("admin", "server"),
     ("bulk", "serve"),
     ("workers", "lab", "packaging"),
+    ("stack",),
     ("cli",),
     ("__main__",),
 )

@@ -11,6 +11,7 @@ from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
+from edgeproxy.cli.template import template
 from edgeproxy.config import Config
 
 
@@ -183,3 +184,4 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 main.add_command(backfill)
 main.add_command(package)
+main.add_command(template)
