@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("admin", "server"),
     ("bulk", "serve"),
-    ("workers", "lab", "packaging"),
+    ("filling", "lab", "packaging", "workers"),
     ("stack",),
     ("cli",),
     ("__main__",),

@@ -157,6 +157,15 @@ class Filler:
         await self._burial.tombstones.bury(identities, for_s)
         return len(identities)
 
+    def among(self, asked: Asked) -> tuple[str, ...] | None:
+        """The group that is meant, if one is.  Raises `ValueError`."""
+        if asked.group is None:
+            return None
+        if asked.group not in self.prefixes:
+            wanted = ", ".join(sorted(self.prefixes)) or "none: no bucket is filled"
+            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
+        return (asked.group,)
+
     async def bury_key(self, targets: Iterable[str], key: bytes) -> None:
         """Do not fill what somebody has taken out of the bucket of `targets`.  Raises `QueueError`."""
         await self._burial.tombstones.bury([(target, key) for target in targets], self._burial.for_s)

@@ -36,6 +36,7 @@ class SqliteQueue:
     """
 
     is_durable = True
+    shared = frozenset(State)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
 from edgeproxy.cli.template import template
+from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config
 
 
@@ -46,7 +47,7 @@ def serve(path: Path) -> None:
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
-        fail(f"{path}: state.folder: {error}")
+        fail(f"{path}: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -185,3 +186,4 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 main.add_command(backfill)
 main.add_command(package)
 main.add_command(template)
+main.add_command(worker)

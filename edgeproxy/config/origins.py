@@ -25,6 +25,7 @@ HEADER_VALUE = Private(
     "at most 1783 ASCII characters without blanks around them",
     "text",
 )
+REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
 
 
 def stand_once(values: dict[str, str]) -> dict[str, str]:
@@ -38,7 +39,7 @@ def stand_once(values: dict[str, str]) -> dict[str, str]:
 
 
 class Credentials(Section):
-    """Keys for signing requests to S3."""
+    """Keys for signing requests."""
 
     access_key_id: Annotated[str, VisibleText]
     """Access key id."""
@@ -48,7 +49,8 @@ class Credentials(Section):
     """Session token, for temporary keys."""
 
 
-def _shape_of_credentials(value: object) -> str | None:
+def shape_of_credentials(value: object) -> str | None:
+    """Which of the shapes that a setting for keys may have `value` has, as pydantic is to call it."""
     return (
         "<word>"
         if value in ("default", "anonymous")
@@ -98,7 +100,7 @@ class S3Origin(OriginBase):
         ),
     ]
     """Name of the bucket."""
-    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
+    region: Annotated[str, REGION] = "us-east-1"
     """Region, also for the signature."""
     endpoint: Annotated[str, BaseUrl()] | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
@@ -107,7 +109,7 @@ class S3Origin(OriginBase):
     credentials: Annotated[
         Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
         Discriminator(
-            _shape_of_credentials,
+            shape_of_credentials,
             custom_error_type="shape",
             custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
         ),

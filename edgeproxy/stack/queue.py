@@ -4,23 +4,45 @@ Lambda Developer Guide, "Using Lambda with Amazon SQS".
 """
 
 import math
+from collections.abc import Iterator
 
 from edgeproxy.config import Config
+from edgeproxy.config.mistakes import Mistake
+from edgeproxy.stack.errors import mistake
 from edgeproxy.stack.fillings import Filling
 from edgeproxy.stack.functions import function_id, regional
 from edgeproxy.stack.hosts import Host
 from edgeproxy.stack.intrinsics import Tree, att, logical_id, ref, statement, sub
 from edgeproxy.stack.roles import filling as may_fill
-from edgeproxy.stack.surroundings import QUEUE, Surroundings
+from edgeproxy.stack.surroundings import DEFAULT_QUEUE_NAME, QUEUE, Surroundings
 
 _TIMEOUT_S = 300
 _VISIBLE_AFTER_S = 6 * _TIMEOUT_S
 """Lambda's advice: the queue must not give a message to another while the function is at it."""
 _KEPT_S = 14 * 86_400
 _BATCH = 10
+_LONGEST_NAME = 75
+"""So that "-dead" still fits."""
 _AT_ONCE_EACH = 4
 """Objects that one call of the function copies at once."""
 CONSUMER = "queue_consumer"
+
+
+def queue_name(config: Config) -> str:
+    """What the gateway's own queue is called, if that is one of SQS."""
+    sqs = config.backfill.sqs
+    if sqs is None:
+        return DEFAULT_QUEUE_NAME
+    return sqs.name or (sqs.url or DEFAULT_QUEUE_NAME).rpartition("/")[2]
+
+
+def said_of_queue(config: Config) -> Iterator[Mistake]:
+    """What the functions cannot do."""
+    name = queue_name(config)
+    if name.endswith(".fifo") or len(name) > _LONGEST_NAME:
+        setting = "url" if config.backfill.sqs is not None and config.backfill.sqs.url else "name"
+        wanted = f"a standard queue with a name of at most {_LONGEST_NAME} characters"
+        yield mistake(("backfill", "sqs", setting), name, wanted)
 
 
 def bucket_name(origin: str) -> str:

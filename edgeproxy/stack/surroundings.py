@@ -7,7 +7,7 @@ region, or one for each.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgeproxy.stack.intrinsics import Tree, att, ref
+from edgeproxy.stack.intrinsics import Tree, ref
 
 DISTRIBUTION = "Distribution"
 QUEUE = "BackfillQueue"
@@ -69,19 +69,18 @@ def bucket_arn(parameter: str) -> str:
     return f"arn:${{AWS::Partition}}:s3:::${{{parameter}}}"
 
 
-def function_arn(name: str) -> Tree:
-    """Of a function in the same template."""
-    return att(name, "Arn")
+DEFAULT_QUEUE_NAME = "edgeproxy-backfill"
 
 
-PARAMETERS: dict[str, Tree] = {
-    "StoreRegion": {"Type": "String", "Description": "Region of the stack with the buckets"},
-    "DistributionId": {"Type": "String", "Description": "Output DistributionId of the stack at the edge"},
-    "QueueName": {
-        "Type": "String",
-        "Default": "edgeproxy-backfill",
-        "AllowedPattern": "^[A-Za-z0-9_-]{1,75}$",
-        "Description": "Name of the queue; its URL is in the zip of edge_origin_request",
-    },
-}
-"""Those that any stack may need."""
+def parameters(queue_name: str) -> dict[str, Tree]:
+    """Those that any stack may need."""
+    return {
+        "StoreRegion": {"Type": "String", "Description": "Region of the stack with the buckets"},
+        "DistributionId": {"Type": "String", "Description": "Output DistributionId of the stack at the edge"},
+        "QueueName": {
+            "Type": "String",
+            "Default": queue_name,
+            "AllowedPattern": "^[A-Za-z0-9_-]{1,75}$",
+            "Description": "Name of the queue; its URL is in the zip of edge_origin_request",
+        },
+    }

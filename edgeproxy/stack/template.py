@@ -24,9 +24,9 @@ from edgeproxy.stack.hosts import Host, host_of, is_public
 from edgeproxy.stack.intrinsics import Tree, att, ref, statement, sub
 from edgeproxy.stack.mirror import LONGEST_S, mirror, mirror_id
 from edgeproxy.stack.policies import policies, said_of_policies
-from edgeproxy.stack.queue import bucket_name, queue
+from edgeproxy.stack.queue import bucket_name, queue, queue_name, said_of_queue
 from edgeproxy.stack.roles import filling as may_fill
-from edgeproxy.stack.surroundings import DISTRIBUTION, PARAMETERS, QUEUE, Surroundings
+from edgeproxy.stack.surroundings import DISTRIBUTION, QUEUE, Surroundings, parameters
 from edgeproxy.stack.unexpressed import unexpressed
 
 _SENDING_S = 5
@@ -54,16 +54,16 @@ def template(config: Config, around: Surroundings) -> Template:
     if not resources:
         raise StackError([Mistake("file", "no behaviour leads to a bucket", "one that does for this part")])
     used = set(_named(resources))
-    parameters = {name: tree for name, tree in _parameters(config, there, hosts).items() if name in used}
-    _joined([parameters, resources])
+    wanted = {name: tree for name, tree in _parameters(config, there, hosts).items() if name in used}
+    _joined([wanted, resources])
     tree: Tree = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": "Made by edgeproxy template",
     }
-    if parameters:
-        tree["Parameters"] = parameters
-    if "CertificateArn" in parameters:
+    if wanted:
+        tree["Parameters"] = wanted
+    if "CertificateArn" in wanted:
         given = {"Fn::Not": [{"Fn::Equals": [ref("CertificateArn"), ""]}]}
         tree["Conditions"] = {"HasCertificate": given}
     tree["Resources"] = resources
@@ -95,7 +95,7 @@ def _examined(config: Config) -> tuple[list[Cell], list[Mistake | Note]]:
     for number, alias in enumerate(config.server.aliases):
         if not is_public(alias.strip("[]")):
             said.append(mistake(("server", "aliases", number), alias, "a public host name"))
-    said += _said_of_rules(config, there)
+    said += [*_said_of_rules(config, there), *said_of_queue(config)]
     return there, [*said, *unexpressed(config)]
 
 
@@ -171,7 +171,7 @@ def _joined(pieces: list[dict[str, Tree]]) -> dict[str, Tree]:
 
 
 def _parameters(config: Config, there: list[Cell], hosts: dict[str, Host]) -> dict[str, Tree]:
-    made: list[dict[str, Tree]] = [PARAMETERS]
+    made: list[dict[str, Tree]] = [parameters(queue_name(config))]
     for name, origin in config.origins.items():
         if isinstance(origin, S3Origin):
             made.append(bucket_parameters(name, origin))
@@ -226,7 +226,7 @@ def _commands(
     codes = sorted({uri.rpartition("/")[2].removesuffix(".zip") for uri in uris if uri})
     baked: dict[str, dict[str, str]] = {}
     if fillings(there, Mode.QUEUE):
-        url = f"https://sqs.REGION.amazonaws.com/ACCOUNT/{PARAMETERS['QueueName']['Default']}"
+        url = f"https://sqs.REGION.amazonaws.com/ACCOUNT/{queue_name(config)}"
         baked[EDGE_OF_MODE[Mode.QUEUE]] = {"queue_url": url}
     for filling in fillings(there, Mode.GENERATE):
         baked[EDGE_OF_MODE[Mode.GENERATE]] = _settings(config, there, filling, hosts[filling.origin])

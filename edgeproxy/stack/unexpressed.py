@@ -42,6 +42,12 @@ UNEXPRESSED: Mapping[str, str] = {
     "cache_policies.*.honor_request_directives": "CloudFront does not heed viewers",
     "backfill.queue": "the queue is SQS",
     "backfill.queue_size": _QUEUE,
+    "backfill.sqs.region": "the queue is where its stack is deployed",
+    "backfill.sqs.endpoint": "the queue is on AWS",
+    "backfill.sqs.credentials": _SIGNED,
+    "backfill.sqs.dead_letter_url": "the stack makes a queue for dead letters",
+    "backfill.sqs.wait": _QUEUE,
+    "backfill.sqs.group": "the consumer fills one bucket",
     "backfill.backoff_base": _QUEUE,
     "backfill.backoff_cap": _QUEUE,
     "backfill.lease": _QUEUE,
@@ -81,7 +87,7 @@ EXPRESSED = frozenset(
     backfill.sources.*.query backfill.sources.*.pass_headers
     backfill.rules.*.path_pattern backfill.rules.*.mode backfill.rules.*.sources backfill.rules.*.on_status
     backfill.rules.*.max_object backfill.rules.*.enabled
-    backfill.concurrency backfill.attempts backfill.make_timeout
+    backfill.sqs.url backfill.sqs.name backfill.concurrency backfill.attempts backfill.make_timeout
     """.split()
 )
 """What a stack has."""

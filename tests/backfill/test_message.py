@@ -37,7 +37,7 @@ def test_a_job_is_the_same_after_it_was_written(job: Job) -> None:
 
 def test_the_least_that_a_message_has_to_say() -> None:
     said = '{"v":1,"uri":"/a%20b/c.jpg","querystring":"x=1"}'
-    assert job_of(said, group="media", prefix="/production") == Job(
+    assert job_of(said, group="media", prefix={"media": "/production"}) == Job(
         "media", b"production/a b/c.jpg", "/a%20b/c.jpg", None, MAX_OBJECT_BYTES, query="x=1"
     )
 

@@ -163,6 +163,14 @@ def test_zips_for_the_edge_have_their_settings_in_them() -> None:
     assert "too_large" not in stack_of(VARIANTS["generate"]).commands[-1]  # CachingOptimized keeps redirects
 
 
+@pytest.mark.parametrize("queue", ["name: fill", "url: https://sqs.eu-west-1.amazonaws.com/1/fill"])
+def test_the_queue_is_called_as_the_gateways_is(queue: str) -> None:
+    backfill = "backfill:\n  rules: [{}]\n  queue: sqs\n  sqs:\n"
+    stack = stack_of(f"{ORIGINS}{GROUP}{backfill}    {queue}")
+    assert stack.tree["Parameters"]["QueueName"]["Default"] == "fill"
+    assert "--set queue_url=https://sqs.REGION.amazonaws.com/ACCOUNT/fill " in stack.commands[-1]
+
+
 def test_every_function_is_one_that_is_packed() -> None:
     for name, part in SHAPES:
         for resource in stack_of(VARIANTS[name], part).tree["Resources"].values():
@@ -230,6 +238,10 @@ SEVEN = "GET, HEAD, OPTIONS, PUT, PATCH, POST, DELETE"
             ORIGINS.replace("www.example.org", "www.example.org:81") + GROUP,
             'origins.site.url: got "https://www.example.org:81", want port 80, 443 or one from 1024 for '
             "CloudFront",
+        ),
+        (
+            ORIGINS + GROUP + "backfill: {queue: sqs, sqs: {name: fill.fifo}}",
+            'backfill.sqs.name: got "fill.fifo", want a standard queue with a name of at most 75 characters',
         ),
         (
             ORIGINS + GROUP + "server: {aliases: [localhost]}",
@@ -351,6 +363,8 @@ def _leaves(schema: dict[str, Any], root: dict[str, Any], place: str) -> set[str
     """Every setting's place, with `*` for names and numbers; sections of several shapes are all looked at."""
     if "$ref" in schema:
         return _leaves(root["$defs"][schema["$ref"].rpartition("/")[2]], root, place)
+    if schema.get("type") == "null":
+        return set()
     known = {place} & (UNEXPRESSED.keys() | EXPRESSED)
     if known:
         return known

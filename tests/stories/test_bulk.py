@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeproxy.app import Drained
 from edgeproxy.bulk.collecting import Files
 from edgeproxy.bulk.order import Order, OrderError
 from edgeproxy.bulk.reading import InputError
@@ -22,8 +23,9 @@ from edgeproxy.bulk.summary import Summary
 from edgeproxy.cli.drain import told_of
 from edgeproxy.clock import SystemClock
 from edgeproxy.config import load, parse
+from edgeproxy.filling import filling
 from edgeproxy.serve import running
-from tests.conftest import Exchange, Script, ScriptedOrigin
+from tests.conftest import Box, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 BODY = b"0123456789"
@@ -284,6 +286,20 @@ async def test_jobs_are_put_into_a_queue_that_is_smaller_than_they_are(
         await gateway.app.backfilled()
     assert len(await m.keys()) == 8
     assert outcomes(await m.drained(files)) == {"skipped-exists": 8}
+
+
+async def test_a_queue_of_sqs_is_for_workers_elsewhere(migration: Builds, box: Box) -> None:
+    keys = "credentials: {access_key_id: test, secret_access_key: test-secret}"
+    sqs = f"queue: sqs, sqs: {{url: '{box.url}', wait: 1s, {keys}}}, queue_size: 15"
+    m = await migration(Site(), state=False, backfill=sqs)
+    files = m.listed(*(f"/{number}" for number in range(25)))
+    summary = await m.drained(files, enqueue=True)
+    assert (outcomes(summary), await box.held()) == ({"queued": 25}, (25, 0))
+    async with filling(load(m.config)) as worker:
+        while await box.held() != (0, 0):
+            await asyncio.sleep(0.02)
+        assert await worker.drain(5) == Drained(flights=0, jobs=0, kept=0)
+    assert len(await m.keys()) == 25
 
 
 async def test_no_more_is_fetched_a_second_than_was_said(migration: Builds) -> None:
