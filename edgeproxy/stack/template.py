@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeproxy.config import Config
-from edgeproxy.config.mistakes import Mistake, Place
+from edgeproxy.config.mistakes import Mistake, Place, dotted
 from edgeproxy.config.origins import HttpOrigin, S3Origin
 from edgeproxy.core.backfilling import Mode
 from edgeproxy.stack.bucket import bucket, bucket_parameters, said_of_bucket
@@ -86,7 +86,7 @@ def _examined(config: Config) -> tuple[list[Cell], list[Mistake | Note]]:
     buckets: list[str] = []
     for name, origin in config.origins.items():
         if name not in used:
-            said.append(note(("origins", name), None, "nothing leads there, and it is left out"))
+            said.append(Note(dotted(("origins", name)), "nothing leads there, and it is left out"))
         elif isinstance(origin, HttpOrigin):
             said += host_of(name, origin)[1]
         else:

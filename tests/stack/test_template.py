@@ -346,7 +346,7 @@ def test_too_many_behaviours() -> None:
         ),
         (
             ("origins:", "origins:\n  idle: {type: s3, bucket: idle}"),
-            "origins.idle: got nothing: nothing leads there, and it is left out",
+            "origins.idle: nothing leads there, and it is left out",
         ),
     ],
 )
