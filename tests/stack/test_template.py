@@ -404,9 +404,11 @@ RULES = st.lists(
     unique_by=lambda rule: rule["path_pattern"],
 )
 BEHAVIOR = {
-    "target_origin": st.sampled_from(["bucket", "site", "media"]),
+    "target_origin": st.sampled_from(["media", "media", "bucket", "site"]),
     "cache_policy": st.sampled_from(["CachingOptimized", "CachingDisabled", "short"]),
-    "origin_request_policy": st.sampled_from(["CORS-S3Origin", "AllViewerExceptHostHeader", "AllViewer"]),
+    "origin_request_policy": st.sampled_from(
+        ["CORS-S3Origin", "AllViewerExceptHostHeader"] * 3 + ["AllViewer"]
+    ),
 }
 BEHAVIORS = st.lists(
     st.fixed_dictionaries({"path_pattern": PATTERNS.filter("*".__ne__), **BEHAVIOR}),
