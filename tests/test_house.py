@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("admin", "server"),
     ("bulk", "serve"),
     ("filling", "lab", "packaging", "workers"),
+    ("stack",),
     ("cli",),
     ("__main__",),
 )

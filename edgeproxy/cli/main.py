@@ -12,6 +12,7 @@ from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
 from edgeproxy.cli.pool import pool
+from edgeproxy.cli.template import template
 from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config, load
 
@@ -198,4 +199,5 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 main.add_command(backfill)
 main.add_command(package)
 main.add_command(pool)
+main.add_command(template)
 main.add_command(worker)
