@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from edgeproxy.config import Config
 from edgeproxy.config.mistakes import Mistake
-from edgeproxy.config.origins import HttpOrigin, OriginBase, OriginGroup, S3Origin
+from edgeproxy.config.origin import OriginBase
+from edgeproxy.config.origins import HttpOrigin, OriginGroup, S3Origin
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import BehaviorSection
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.backfilling import Mode
@@ -125,6 +127,7 @@ def _origins(
     made = []
     for name in used_origins(config, there):
         origin = config.origins[name]
+        assert not isinstance(origin, PoolOrigin), "which is a mistake"
         tree: Tree = {"Id": name}
         if isinstance(origin, S3Origin):
             tree["DomainName"] = regional_domain(name, around)
@@ -276,7 +279,11 @@ def said_of_distribution(config: Config, there: list[Cell]) -> Iterator[Mistake 
             said = f"{target} alone is asked for {cell.pattern or 'the rest'}: objects are made at its answer"
             yield note((*cell.place, "target_origin"), section.target_origin, said)
     for name in used_origins(config, there):
-        yield from _said_of_origin(name, config.origins[name])
+        origin = config.origins[name]
+        if isinstance(origin, PoolOrigin):
+            yield mistake(("origins", name, "type"), "pool", "s3 or http, as CloudFront has no pools")
+        else:
+            yield from _said_of_origin(name, origin)
     for number, response in enumerate(config.custom_error_responses):
         seconds = response.error_caching_min_ttl
         if seconds != math.ceil(seconds):
