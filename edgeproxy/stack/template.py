@@ -89,7 +89,7 @@ def _examined(config: Config) -> tuple[list[Cell], list[Mistake | Note]]:
             said.append(Note(dotted(("origins", name)), "nothing leads there, and it is left out"))
         elif isinstance(origin, HttpOrigin):
             said += host_of(name, origin)[1]
-        else:
+        elif isinstance(origin, S3Origin):
             said += said_of_bucket(name, config, buckets)
             buckets.append(name)
     for number, alias in enumerate(config.server.aliases):
