@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from edgeproxy.config.pool import NodeCredentials, PoolChecks, PoolNode, PoolOrigin
 from edgeproxy.core.balancing.budget import RETRIES
+from edgeproxy.core.checking import Wanted
 from edgeproxy.core.message import Headers
 from edgeproxy.origins.conduct import Conduct
 from edgeproxy.origins.member import Endpoint
@@ -58,7 +59,9 @@ def check_of(section: PoolChecks) -> Check:
         method=section.method,
         body=section.body.encode() if section.body is not None else None,
         content_type=section.content_type,
-        statuses=section.expect_status,
+        wanted=Wanted(
+            section.expect_status, section.expect_pointer, section.expect_value, section.head_pointer
+        ),
         timeout_s=section.timeout,
     )
 

@@ -114,7 +114,7 @@ class PoolOrigin:
     async def ping(self, node: str) -> Ping:
         """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`."""
         member = self._members[node]
-        found = await ping(member, self.conduct.check, self._elapsed)
+        found = await ping(member, self.conduct.check, self._elapsed, apart=True)
         member.pinged(found)
         return found
 

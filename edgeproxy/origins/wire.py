@@ -13,7 +13,7 @@ from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply, no_body
-from edgeproxy.origins.localhost import Resolver
+from edgeproxy.origins.localhost import Pinned, Resolver
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
@@ -45,10 +45,14 @@ class Wire:
     HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".
     """
 
-    def __init__(self, name: str, patience: Patience, *, tls_verify: bool = True) -> None:
+    def __init__(
+        self, name: str, patience: Patience, *, tls_verify: bool = True, address: str | None = None
+    ) -> None:
+        """`address`: where the server is, whatever its name resolves to."""
         self._name = name
         self._patience = patience
         self._tls_verify = tls_verify
+        self._address = address
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -58,7 +62,7 @@ class Wire:
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
-                resolver=Resolver(),
+                resolver=Resolver() if self._address is None else Pinned(self._address),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None,

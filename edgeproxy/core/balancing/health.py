@@ -52,7 +52,7 @@ def best_head(heads: Iterable[int | None], max_lag: int | None) -> int | None:
 
     The highest that a second node bears out, being at most `max_lag` behind: one node that follows another
     chain, or makes its numbers up, would have all others count as lagging. Where no two bear each other
-    out the second highest counts, as at most one is wrong; of two nodes the higher, as lagging is more common.
+    out, the second highest counts, as one is wrong at most; of two nodes the higher, as most often one lags.
     """
     known = sorted((head for head in heads if head is not None), reverse=True)
     for head, witness in pairwise(known):
