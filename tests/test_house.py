@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("origins", "record"),
     ("store",),
-    ("backfill",),
+    ("backfill", "health"),
     ("assembly", "gateway", "log"),
     ("explain",),
     ("app",),

@@ -74,6 +74,7 @@ def conduct_of(section: PoolOrigin) -> Conduct:
         rules=section.rules(),
         check=check_of(checks),
         check_every_s=checks.interval,
+        is_checked=section.checks is not None,
         attempts=section.retries.attempts,
         retry_on=section.retries.on_status,
         retry_budget=replace(RETRIES, share=section.retries.share),

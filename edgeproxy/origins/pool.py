@@ -65,6 +65,7 @@ class PoolOrigin:
         self._hedges = opened_budget(now, HEDGES)
         self._room = Room(conduct.held_together)
         self._retiring: set[asyncio.Task[None]] = set()
+        self._pings: dict[Member, asyncio.Task[Ping]] = {}
 
     # The nodes.
 
@@ -101,7 +102,7 @@ class PoolOrigin:
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in self._retiring:
+        for task in (*self._retiring, *self._pings.values()):
             task.cancel()
         for member in self.members:
             await member.close()
@@ -112,8 +113,18 @@ class PoolOrigin:
         self._duties[node] = duty
 
     async def ping(self, node: str) -> Ping:
-        """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`."""
+        """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`.
+
+        A node is not asked twice at a time: who comes while it is, gets the same answer.
+        """
         member = self._members[node]
+        running = self._pings.get(member)
+        if running is None:
+            running = self._pings[member] = asyncio.get_running_loop().create_task(self._pinged(member))
+            running.add_done_callback(lambda _: self._pings.pop(member))
+        return await asyncio.shield(running)
+
+    async def _pinged(self, member: Member) -> Ping:
         found = await ping(member, self.conduct.check, self._elapsed, apart=True)
         member.pinged(found)
         return found
