@@ -4,27 +4,43 @@ The only file that sees all parts.
 """
 
 import asyncio
-import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
-from edgeproxy.assembly.filling import queue_of, worker_of, writers_of
+from edgeproxy.assembly.filling import (
+    groups_into,
+    maker_of,
+    queue_of,
+    source_of,
+    tombstones_of,
+    worker_of,
+    writers_of,
+)
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Filler
-from edgeproxy.backfill.job import Job, Outcome, Wanted
+from edgeproxy.backfill.filler import Asked, Burial, Filler
+from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
+from edgeproxy.backfill.making import MakingOrigin
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
+from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.schema import Config
-from edgeproxy.core.invalidation import Invalidation, invalidation
+from edgeproxy.core.changes import Buckets
+from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explainer, Explanation, Target
+from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.ids import Ids
+from edgeproxy.origins.base import Origin
+from edgeproxy.origins.pools import Order, Pools
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -35,16 +51,30 @@ from edgeproxy.store.tiers import Tiers
 
 @dataclass(slots=True)
 class Observers:
-    """Who hears of requests and of jobs that have ended."""
+    """Who hears of requests and of jobs that have ended.
+
+    All requests are counted. Who is in `on_record` gets the record of each, who is in `on_faulty` of those
+    alone in which something was out of order: for a hit none is made unless somebody wants it.
+    """
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_faulty: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
     on_fault: list[Callable[[str], None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
+        self.tally.add(record)
+        self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """A request has ended that has been counted."""
         for observer in self.on_record:
             observer(record)
+        if record.fault:
+            for observer in self.on_faulty:
+                observer(record)
 
     def job(self, job: Job, outcome: Outcome) -> None:
         """An attempt of a job has ended."""
@@ -91,7 +121,11 @@ class App:
         cache: Tiers,
         flights: Flights,
         worker: Worker,
+        filler: Filler,
+        source: Source,
         explainer: Explainer,
+        pools: Pools,
+        changes: Changes,
         observers: Observers,
         clock: Clock,
     ) -> None:
@@ -99,13 +133,16 @@ class App:
         self.gateway = gateway
         self.observers = observers
         self.clock = clock
-        self.tally = Tally()
+        self.tally = observers.tally
         self._cache = cache
         self._flights = flights
         self._worker = worker
+        self._filler = filler
+        self._source = source
         self._explainer = explainer
+        self._pools = pools
+        self._changes = changes
         self._started = clock.elapsed()
-        observers.on_record.append(self.tally.add)
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
@@ -117,11 +154,19 @@ class App:
         Raises `ValueError` for a path that is none, `DiskError` where it could not be done.
         """
         wanted = [invalidation(path) for path in paths]
-        return sum([await self.gateway.invalidate(one) for one in wanted])
+        forgotten = sum([await self.gateway.invalidate(one) for one in wanted])
+        for one in wanted:
+            if one.reach in (Reach.EXACT, Reach.PATH) and "?" not in one.text:
+                self._filler.purged(one.text)
+        return forgotten
 
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
+
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
+        return await self._changes.apply(events)
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
@@ -132,9 +177,38 @@ class App:
         """Queue these jobs again; gives how many.  Raises `QueueError`."""
         return await self._worker.queue.retry(wanted)
 
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
+        return await self._worker.cancel(wanted)
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects; gives how many jobs are queued, or not for which reason."""
+        return dict(self._filler.refresh(asked.paths, self._among(asked)))
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects; gives how many tombstones there are.  Raises `QueueError`."""
+        return await self._filler.bury(asked.paths, asked.for_s, self._among(asked))
+
+    def _among(self, asked: Asked) -> tuple[str, ...] | None:
+        """The group that is meant, if one is.  Raises `ValueError`."""
+        if asked.group is None:
+            return None
+        if asked.group not in self._filler.prefixes:
+            wanted = ", ".join(sorted(self._filler.prefixes)) or "none: no bucket is filled"
+            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
+        return (asked.group,)
+
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on.  Raises `QueueError`."""
         await self._worker.queue.pause(is_paused)
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools with their nodes, as plain values."""
+        return self._pools.listed()
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node.  Raises `ValueError` where there is none of this name."""
+        return await self._pools.obey(order, pool, node)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -162,6 +236,7 @@ class App:
                 "at_work": self._worker.at_work,
                 **dict(sorted(self._worker.counts.items())),
             },
+            "sources": self._source.fields(),
         }
 
     async def backfilled(self) -> None:
@@ -202,22 +277,64 @@ async def opened(
             config,
             clock,
             frozenset(writers),
+            worker=member.number if member is not None else 0,
             on_fault=observers.fault,
             on_refused=lambda reason: worker.refused(reason),
         )
         stack.push_async_callback(queue.close)
-        source = Source(origins.secondaries, cache, flights, clock.now)
-        worker = worker_of(config, queue, source, writers, clock, observers.job)
+        tombstones = await tombstones_of(config, clock)
+        stack.push_async_callback(tombstones.close)
+
+        def ended(job: Job, outcome: Outcome) -> None:
+            observers.job(job, outcome)
+            if job.refresh and isinstance(outcome, Stored):
+                fetcher.refilled(job.path)
+
+        source = source_of(config, origins, cache, flights, clock, observers.fault)
+        worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
         stack.push_async_callback(worker.drain, 0)
         prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        filler = Filler(tuple(rule.value() for rule in config.backfill.rules), prefixes, worker)
+        rules = config.backfill.rule_values()
+        burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
+        filler = Filler(rules, prefixes, source, worker, burial, clock)
+        maker = maker_of(config, worker)
+        stack.push_async_callback(maker.close)
+
+        def filled(target: str, bucket: Origin) -> Origin:
+            return MakingOrigin(bucket, maker, partial(filler.order, target))
+
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
-        fetcher = Fetcher(origins.targets, cache, flights, filler, clock, elsewhere)
+        fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
-        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
-        explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
+        pools = Pools(origins.pools)
+        explainer = Explainer(gateway, cache, flights, filler, _targets(config), pools)
+
+        async def bury(bucket: str, key: bytes) -> None:
+            targets = [name for name, section in origins.buckets.items() if section.bucket == bucket]
+            await filler.bury_key(targets, key)
+
+        changes = Changes(_buckets(config), gateway.invalidate, bury)
         worker.start()
-        yield App(config, gateway, cache, flights, worker, explainer, observers, clock)
+        yield App(
+            config,
+            gateway,
+            cache,
+            flights,
+            worker,
+            filler,
+            source,
+            explainer,
+            pools,
+            changes,
+            observers,
+            clock,
+        )
+
+
+def _as_it_is(_: str, origin: Origin) -> Origin:
+    return origin
 
 
 async def _disk(
@@ -245,11 +362,6 @@ async def _disk(
     return disk
 
 
-def request_id() -> str:
-    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
-
-
 def new_instance() -> str:
     """What a gateway is called where requests have passed: nobody else has the same."""
     return secrets.token_hex(16)
@@ -266,6 +378,14 @@ def _front(config: Config, instance: str) -> Front:
         debug_headers=config.server.debug_headers,
         error_pages=config.error_pages(),
     )
+
+
+def _buckets(config: Config) -> Buckets:
+    prefixes: dict[str, frozenset[str]] = {}
+    for origin in config.origins.values():
+        if isinstance(origin, S3Origin):
+            prefixes[origin.bucket] = prefixes.get(origin.bucket, frozenset()) | {origin.origin_path}
+    return Buckets(prefixes, frozenset(config.events.ignore_principals))
 
 
 def _targets(config: Config) -> dict[str, Target]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from edgeproxy.backfill.filler import Filler
+from edgeproxy.backfill.job import Entry
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.answering import Report, XCache
-from edgeproxy.core.backfilling import rule_for, unfit_key
+from edgeproxy.core.backfilling import Mode, on_missing, rule_for, unfit_key
 from edgeproxy.core.compression import MAX_BYTES, MIN_BYTES, coding_wanted
 from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
@@ -15,6 +16,7 @@ from edgeproxy.core.paths import object_key
 from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Visit
+from edgeproxy.origins.pools import Pools
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Found, Tiers
 
@@ -53,12 +55,14 @@ class Explainer:
         flights: Flights,
         filler: Filler,
         targets: dict[str, Target],
+        pools: Pools,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._flights = flights
         self._filler = filler
         self._targets = targets
+        self._pools = pools
 
     async def explain(self, request: Request, now: float) -> Explanation:
         """What would happen to `request` at POSIX second `now`."""
@@ -73,8 +77,9 @@ class Explainer:
                 ("behavior", self._behavior(visit)),
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
+                *self._nodes(visit),
                 *self._compression(visit),
-                ("backfill", self._backfill(visit)),
+                ("backfill", await self._backfill(visit)),
             )
         )
 
@@ -130,6 +135,13 @@ class Explainer:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
 
+    def _nodes(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        """Of each pool that may be asked, which node it would be."""
+        target = self._targets[visit.behavior.target]
+        names = [name for name in (target.primary, target.secondary) if name is not None]
+        told = ((name, self._pools.foretold(name, visit.request.viewer)) for name in names)
+        return tuple((f"pool {name}", sentence) for name, sentence in told if sentence is not None)
+
     def _compression(self, visit: Visit) -> tuple[tuple[str, str], ...]:
         behavior = visit.behavior
         if not behavior.compress:
@@ -152,32 +164,49 @@ class Explainer:
         told = ", ".join(_STANDS_FOR.get(status, str(status)) for status in target.failover_on)
         return f"{target.primary}, then {target.secondary} on {told}"
 
-    def _backfill(self, visit: Visit) -> str:
+    async def _backfill(self, visit: Visit) -> str:
         """Before the answer is known: what can be said from the request and the configuration."""
         name = visit.behavior.target
         target = self._targets[name]
-        if target.secondary is None:
+        rule = rule_for(visit.key.path, self._filler.rules)
+        needs_group = rule is None or rule.mode is Mode.QUEUE or not rule.sources
+        if target.secondary is None and needs_group:
             return f"no: {name} is no origin group ({Reason.NOT_FAILED_OVER})"
         if name not in self._filler.prefixes:
             return f"no: {target.primary} is not a bucket ({Reason.PRIMARY_NOT_S3})"
         if visit.request.method not in ("GET", "HEAD"):
             return f"no: only GET and HEAD lead to a backfill ({Reason.METHOD_NOT_CACHED})"
-        rule = rule_for(visit.key.path, self._filler.rules)
         if rule is None:
             return f"no: no rule covers this path ({Reason.NO_RULE})"
         if not rule.enabled:
             return f'no: rule "{rule.pattern.text}" is not enabled ({Reason.NO_BACKFILL})'
+        if visit.request.method not in rule.methods:
+            methods = " and ".join(sorted(rule.methods))
+            return f'no: rule "{rule.pattern.text}" is for {methods} ({Reason.METHOD_NOT_CACHED})'
         prefix = self._filler.prefixes[name]
-        unfit = unfit_key(visit.key, prefix)
-        if unfit is not None:
+        unfit: object = unfit_key(visit.key, prefix)
+        if rule.makes_at_once:
+            unfit = on_missing(visit.sent, min(rule.on_status), self._filler.rules, prefix)
+        if isinstance(unfit, Reason):
             return f"no: this request does not name one object for everybody ({unfit})"
-        key = object_key(visit.key.path, prefix).decode("utf-8", "replace")
+        named = object_key(visit.key.path, prefix)
+        key = named.decode("utf-8", "replace")
         statuses = " or ".join(str(status) for status in sorted(rule.on_status))
-        where = f"{target.secondary} -> {target.primary}:{key}"
-        return f'yes, {where}, if {target.primary} answers {statuses} (rule "{rule.pattern.text}")'
+        where = f"{', then '.join(rule.sources) or target.secondary} -> {target.primary}:{key}"
+        how = f'rule "{rule.pattern.text}", {rule.mode}'
+        last = await self._filler.last(name, named)
+        before = f"; {_told(last)}" if last is not None else ""
+        return f"yes, {where}, if {target.primary} answers {statuses} ({how}){before}"
 
 
 _STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}
+
+
+def _told(entry: Entry) -> str:
+    """A job of before, in words."""
+    reason = f" ({entry.reason})" if entry.reason is not None else ""
+    message = f": {entry.message}" if entry.message else ""
+    return f"job {entry.number} is {entry.state}{reason}{message}"
 
 
 def _renewal(fetch: Fetch) -> str:

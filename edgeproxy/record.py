@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from edgeproxy.core.answering import Report
+from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.reason import Reason
 
@@ -36,9 +36,16 @@ class Record:
     """The answer could not be finished: the viewer left, or the origin cut the body."""
     reason: Reason | None = None
 
+    @property
+    def upstream(self) -> Attempt | None:
+        """The node of a pool that gave the answer, if one did."""
+        last = self.trail[-1] if self.trail else None
+        return last if last is not None and last.node and last.reason is None else None
+
     def fields(self) -> dict[str, object]:
         """The record as plain values, for JSON."""
-        report = self.report
+        report, upstream = self.report, self.upstream
+        took_s = upstream.took_s if upstream is not None else None
         return {
             "time": round(self.started_at, 3),
             "id": self.id,
@@ -50,6 +57,8 @@ class Record:
             "forward": str(report.forward) if report is not None and report.forward is not None else None,
             "reason": str(self.reason) if self.reason is not None else None,
             "origins": [str(attempt) for attempt in self.trail],
+            "upstream": upstream.node if upstream is not None else None,
+            "upstream_ms": round(took_s * 1000, 3) if took_s is not None else None,
             "backfill": self.backfill or None,
             "compression": self.compression or None,
             "fault": self.fault or None,
@@ -71,6 +80,9 @@ class Tally:
     by_x_cache: Counter[str] = field(default_factory=Counter)
     by_reason: Counter[str] = field(default_factory=Counter)
     by_origin: Counter[str] = field(default_factory=Counter)
+    hits: Counter[int] = field(default_factory=Counter)
+    """By status: those that `hit` counted, of which there is no more to tell."""
+    hit_bytes: int = 0
 
     def add(self, record: Record) -> None:
         """Count one request that has ended."""
@@ -85,14 +97,20 @@ class Tally:
         for attempt in record.trail:
             self.by_origin[str(attempt)] += 1
 
+    def hit(self, status: int, sent_bytes: int) -> None:
+        """Count a whole answer from the cache."""
+        self.hits[status] += 1
+        self.hit_bytes += sent_bytes
+
     def fields(self) -> dict[str, object]:
         """The counters as plain values, for JSON."""
+        hits = self.hits.total()
         return {
-            "requests": self.requests,
-            "sent_bytes": self.sent_bytes,
+            "requests": self.requests + hits,
+            "sent_bytes": self.sent_bytes + self.hit_bytes,
             "cut": self.cut,
-            "by_status": {str(status): n for status, n in sorted(self.by_status.items())},
-            "by_x_cache": dict(sorted(self.by_x_cache.items())),
+            "by_status": {str(status): n for status, n in sorted((self.by_status + self.hits).items())},
+            "by_x_cache": dict(sorted((self.by_x_cache + Counter({str(XCache.HIT): hits})).items())),
             "by_reason": dict(sorted(self.by_reason.items())),
             "by_origin": dict(sorted(self.by_origin.items())),
         }

@@ -29,12 +29,19 @@ origin_groups:
 cache_policies:
   plain: {min_ttl: 0, default_ttl: 60s, max_ttl: 1h}
 behaviors:
+  - {path_pattern: /bare/*, target_origin: bucket, cache_policy: plain}
   - {path_pattern: /api/*, target_origin: site, cache_policy: CachingDisabled}
   - {path_pattern: /both/*, target_origin: sites, cache_policy: plain}
 default_behavior:
   {target_origin: media, cache_policy: plain, allowed_methods: [GET, HEAD, OPTIONS, PUT, POST, PATCH, DELETE]}
 backfill:
-  rules: [{path_pattern: /never/*, enabled: false}, {path_pattern: /images/*, on_status: [404]}]
+  sources: {maker: {origin: twin}, store: {origin: site}}
+  rules:
+    - {path_pattern: /never/*, enabled: false}
+    - {path_pattern: /images/*, on_status: [404]}
+    - {path_pattern: /two/*, sources: [maker, store], methods: [GET]}
+    - {path_pattern: /bare/made/*, sources: [maker], mode: generate}
+    - {path_pattern: /bare/*, sources: [maker]}
 """
 
 
@@ -164,9 +171,20 @@ async def test_the_origins_are_told_in_the_order_in_which_they_are_asked(
     [
         (
             get("/images/a.jpg"),
-            'yes, site -> bucket:web/images/a.jpg, if bucket answers 404 (rule "/images/*")',
+            'yes, site -> bucket:web/images/a.jpg, if bucket answers 404 (rule "/images/*", queue)',
         ),
         (get("/a"), "no: no rule covers this path (no-rule)"),
+        (
+            get("/two/a"),
+            'yes, maker, then store -> bucket:web/two/a, if bucket answers 403 or 404 (rule "/two/*", queue)',
+        ),
+        (get("/two/a", "HEAD"), 'no: rule "/two/*" is for GET (method-not-cached)'),
+        (
+            get("/bare/made/a"),
+            "yes, maker -> bucket:web/bare/made/a, if bucket answers 403 or 404"
+            ' (rule "/bare/made/*", generate)',
+        ),
+        (get("/bare/a"), "no: bucket is no origin group (not-failed-over)"),
         (get("/never/a"), 'no: rule "/never/*" is not enabled (no-backfill)'),
         (get("/api/a"), "no: site is no origin group (not-failed-over)"),
         (get("/both/a"), "no: site is not a bucket (primary-not-s3)"),
@@ -176,7 +194,19 @@ async def test_the_origins_are_told_in_the_order_in_which_they_are_asked(
             "no: this request does not name one object for everybody (bad-key)",
         ),
     ],
-    ids=["yes", "no rule", "rule not enabled", "no group", "no bucket", "a write", "no key"],
+    ids=[
+        "yes",
+        "no rule",
+        "two sources",
+        "method",
+        "no group needed",
+        "group needed",
+        "rule not enabled",
+        "no group",
+        "no bucket",
+        "a write",
+        "no key",
+    ],
 )
 async def test_the_backfill_says_yes_or_why_not(app: App, request_: Request, sentence: str) -> None:
     assert (await told(app, request_))["backfill"] == sentence

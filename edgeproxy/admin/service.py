@@ -1,69 +1,50 @@
 """Plain HTTP for operators and their programs, apart from the viewers' port.
 
-`/healthz` and `/readyz` answer anybody; the rest wants the token where there is one. Without a
-token the port is on loopback, and a Host that is not this machine's is refused: otherwise a web page
-could reach it through the browser of whoever runs edgeproxy (DNS rebinding).
+`/healthz` and `/readyz` answer anybody; the rest wants the token where there is one.
 """
 
 import hmac
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import Protocol
+from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import MultiMapping
-from yarl import URL
 
+from edgeproxy.admin import events, invalidations
+from edgeproxy.admin.access import is_local
+from edgeproxy.admin.operated import NotDoneError, Operated
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import State, Wanted
 from edgeproxy.backfill.queue import QueueError
+from edgeproxy.config.units import Duration
+from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
-from edgeproxy.explain import Explanation
+from edgeproxy.core.paths import normalise
+from edgeproxy.origins.pools import Order
 from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
 
 
-class NotDoneError(Exception):
-    """What was asked for could not be done; the message says why."""
+@dataclass(frozen=True, slots=True)
+class Doorkeeping:
+    """Who may ask, and what we are called."""
+
+    token: str | None = None
+    events_token: str | None = None
+    """What S3 servers have; None: as everybody else."""
+    distribution_id: str = "local"
 
 
-class Operated(Protocol):
-    """What can be asked of a running gateway."""
-
-    async def stats(self) -> dict[str, object]:
-        """Counters and sizes."""
-        ...
-
-    async def explain(self, request: Request) -> Explanation:
-        """What would happen to a request."""
-        ...
-
-    async def invalidate(self, paths: list[str]) -> int:
-        """Purge; gives how many keys were stored.
-
-        Raises `ValueError` for a path that is none, `DiskError` and `NotDoneError`.
-        """
-        ...
-
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values, the newest first.
-
-        Raises `QueueError` and `NotDoneError`, as the next two do.
-        """
-        ...
-
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many."""
-        ...
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on."""
-        ...
-
-
-def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | None]) -> web.Application:
-    """The admin application; `why_not_ready` gives None when viewers are served."""
+def service(
+    app: Operated,
+    inbox: events.Inbox,
+    door: Doorkeeping,
+    why_not_ready: Callable[[], str | None],
+    now: Callable[[], float],
+) -> web.Application:
+    """The admin application; `why_not_ready` gives None when viewers are served, `now` POSIX seconds."""
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -74,7 +55,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         return web.json_response({"status": status}, status=200 if reason is None else 503)
 
     async def stats(_: web.Request) -> web.Response:
-        return web.json_response(await app.stats())
+        return web.json_response({**await app.stats(), "events": inbox.counts})
 
     async def explain(request: web.Request) -> web.Response:
         try:
@@ -116,6 +97,8 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
             match request.match_info["what"]:
                 case "retry":
                     return web.json_response({"queued": await app.retry_jobs(wanted_jobs(request.query))})
+                case "cancel":
+                    return web.json_response({"cancelled": await app.cancel_jobs(wanted_jobs(request.query))})
                 case what:
                     await app.pause_jobs(what == "pause")
                     return web.json_response({"paused": what == "pause"})
@@ -124,15 +107,64 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         except (QueueError, NotDoneError) as error:
             return web.json_response({"error": f"not done: {error}"}, status=500)
 
-    admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
+    async def pools(_: web.Request) -> web.Response:
+        return web.json_response({"pools": await app.pools()})
+
+    async def order_node(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            await request.json()
+            pool, node = asked_node(request.query, [pool["name"] for pool in await app.pools()])
+            order = Order(request.match_info["what"])
+            return web.json_response({"node": await app.order_node(order, pool, node)})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+    async def change_objects(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            is_burial = request.match_info["what"] == "tombstones"
+            objects = asked_objects(await request.json(), is_burial=is_burial)
+            if is_burial:
+                return web.json_response({"tombstones": await app.bury_objects(objects)})
+            return web.json_response({"refresh": await app.refresh_objects(objects)})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        except (QueueError, NotDoneError) as error:
+            return web.json_response({"error": f"not done: {error}"}, status=500)
+
+    admin = web.Application(middlewares=[_guard(door)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
     admin.router.add_get("/readyz", ready)
     admin.router.add_get("/stats", stats)
     admin.router.add_get("/explain", explain)
     admin.router.add_post("/purge", purge)
     admin.router.add_get("/backfill", jobs)
-    admin.router.add_post("/backfill/{what:retry|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
+    admin.router.add_post("/backfill/{what:refresh|tombstones}", change_objects)
+    admin.router.add_get("/pools", pools)
+    admin.router.add_post(f"/pools/{{what:{'|'.join(Order)}}}", order_node)
+    admin.router.add_post(events.PATH, events.webhook(inbox, door.events_token))
+    invalidations.Invalidations(app, door.distribution_id, door.token, now).add_to(admin.router)
     return admin
+
+
+def asked_node(query: MultiMapping[str], pools: list[str]) -> tuple[str, str]:
+    """The pool and the node of `?pool=api&node=a`; the pool may be left out where there is one alone.
+
+    Raises `ValueError` with one line for the user.
+    """
+    unknown = set(query) - {"pool", "node"}
+    if unknown:
+        raise ValueError(f"{min(unknown)}: is no parameter, want node and pool")
+    if not query.get("node"):
+        raise ValueError("node: is missing, want the name of a node")
+    pool = query.get("pool") or (pools[0] if len(pools) == 1 else "")
+    if not pool:
+        raise ValueError(f"pool: is missing, want one of {', '.join(pools) or 'none: there are no pools'}")
+    return pool, query["node"]
 
 
 def asked_request(url: str, method: str, headers: list[str]) -> Request:
@@ -194,12 +226,46 @@ def _paths(body: object) -> list[str]:
     return paths
 
 
-def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
-    wanted = f"Bearer {token}".encode() if token is not None else None
+def asked_objects(body: object, *, is_burial: bool) -> Asked:
+    """The objects of {"paths": ["/a.jpg"], "group": "media", "for": "1d"}; `for` only where they are buried.
+
+    Raises `ValueError` with one line for the user.
+    """
+    told = dict(body) if isinstance(body, dict) else {}
+    paths, group, lasting = told.pop("paths", None), told.pop("group", None), told.pop("for", "1d")
+    if not isinstance(paths, list) or not paths or told or (lasting != "1d" and not is_burial):
+        more = ', "for": "1d"' if is_burial else ""
+        raise ValueError(f'body: want {{"paths": ["/a.jpg"], "group": "media"{more}}}, group may be left out')
+    if group is not None and not isinstance(group, str):
+        raise ValueError("group: is no text, want the name of an origin group")
+    try:
+        for_s = Duration().read(lasting)
+    except ValueError as error:
+        raise ValueError(f"for: got {lasting!r}, want {error}") from None
+    return Asked(tuple(_object_path(path) for path in paths), group, for_s)
+
+
+def _object_path(path: object) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or "?" in path or "*" in path:
+        raise ValueError(f"path: got {path!r}, want the path of one object such as /images/a.jpg")
+    try:
+        return normalise(path, allow_ambiguous=True)
+    except RequestError as error:
+        raise ValueError(f"path: got {path!r}, but {error.message}") from None
+
+
+def _guard(door: Doorkeeping) -> "web.middleware":  # type: ignore[valid-type]
+    wanted = f"Bearer {door.token}".encode() if door.token is not None else None
+
+    def is_elsewhere(path: str) -> bool:
+        """Whether it is open, or who answers there looks for itself."""
+        if path == events.PATH:
+            return door.events_token is not None
+        return path in _OPEN or path.startswith(invalidations.ROOT)
 
     @web.middleware
     async def guard(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
-        if request.path not in _OPEN:
+        if not is_elsewhere(request.path):
             if wanted is not None:
                 given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
                 if not hmac.compare_digest(given, wanted):
@@ -208,7 +274,7 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
                         status=401,
                         headers={"WWW-Authenticate": "Bearer"},
                     )
-            elif not _is_local(request.host):
+            elif not is_local(request):
                 return web.json_response({"error": "Host is not this machine"}, status=403)
         try:
             return await handler(request)  # type: ignore[misc,no-any-return]
@@ -216,11 +282,3 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
             return web.json_response({"error": str(error)}, status=503)
 
     return guard
-
-
-def _is_local(host: str) -> bool:
-    try:
-        name = URL.build(scheme="http", authority=host).host or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False

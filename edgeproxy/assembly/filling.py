@@ -1,22 +1,49 @@
 """What fills the buckets: the queue, the writers, the worker."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
-from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
+from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
+from edgeproxy.backfill.pacing import Pace
 from edgeproxy.backfill.queue import Queue, Terms
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.sqlite import SqliteQueue
+from edgeproxy.backfill.tombstones import Tombstones
+from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.worker import Schedule, Worker
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import Origin as OriginSection
 from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.sourcing import Supplier, by_default
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.tiers import Tiers
+
+
+async def tombstones_of(config: Config, clock: Clock) -> Tombstones:
+    """What is not to be filled again, to be closed.  Raises `QueueError`."""
+    folder = config.state.folder
+    tombstones = Tombstones(folder / "tombstones.sqlite" if folder is not None else None, clock)
+    await tombstones.open()
+    return tombstones
+
+
+def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
+    """For each target of `buckets`, all the targets that have the same bucket."""
+    return {
+        target: tuple(name for name, other in buckets.items() if other is section)
+        for target, section in buckets.items()
+    }
 
 
 async def writers_of(
@@ -37,18 +64,86 @@ async def queue_of(
     clock: Clock,
     groups: frozenset[str],
     *,
+    worker: int = 0,
     on_fault: Callable[[str], None],
     on_refused: Callable[[Reason], None],
 ) -> Queue:
-    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`."""
+    """The queue of `config`, from which jobs of `groups` are leased; to be closed.  Raises `QueueError`.
+
+    `worker` is the number of this process among all that serve, whose jobs have each a number of its own.
+    """
     section = config.backfill
     terms = Terms(section.queue_size, section.attempts, section.lease, section.missing_for, section.history)
     if section.queue == "memory" or config.state.folder is None:
-        return MemoryQueue(terms, clock)
+        return MemoryQueue(terms, clock, first=worker + 1, step=config.server.workers)
     path = config.state.folder / "backfill.sqlite"
     queue = SqliteQueue(path, terms, clock, groups, on_fault=on_fault, on_refused=on_refused)
     await queue.open()
     return queue
+
+
+def source_of(
+    config: Config,
+    origins: Origins,
+    cache: Tiers,
+    flights: Flights,
+    clock: Clock,
+    on_change: Callable[[str], None],
+    capped_to: tuple[float | None, int | None] = (None, None),
+) -> Source:
+    """Where the objects of `config` come from; `on_change` hears when one is left alone, or well again.
+
+    `capped_to`: requests and bytes a second that each source is asked for at most, besides its own caps.
+    """
+
+    def capped(supplier: Supplier) -> Supplier:
+        rate = min(filter(None, (supplier.rate, capped_to[0])), default=None)
+        bandwidth = min(filter(None, (supplier.bandwidth, capped_to[1])), default=None)
+        return replace(supplier, rate=rate, bandwidth=bandwidth)
+
+    named = {name: capped(supplier) for name, supplier in config.backfill.suppliers().items()}
+    secondaries = {name: capped(by_default(group.members[1])) for name, group in config.origin_groups.items()}
+    slow = sum(supplier.bandwidth is not None for supplier in named.values())
+    # What is slow on purpose leaves room for others.
+    share = max(1, config.backfill.concurrency // (slow + 1))
+    every = {**named, **{supplier.name: supplier for supplier in secondaries.values()}}
+    paces = {
+        name: Pace(
+            supplier,
+            clock,
+            at_once=share if supplier.bandwidth is not None else None,
+            sleep=asyncio.sleep,
+            random=random.random,
+            on_change=on_change,
+        )
+        for name, supplier in every.items()
+    }
+    return Source(
+        named,
+        secondaries,
+        paces,
+        origins.single,
+        origins.addresses,
+        _bases(config),
+        cache,
+        flights,
+        clock.now,
+    )
+
+
+def _bases(config: Config) -> dict[str, str]:
+    """What the URLs of each origin begin with."""
+    return {name: f"{_base(name, origin)}{origin.origin_path}" for name, origin in config.origins.items()}
+
+
+def _base(name: str, origin: OriginSection) -> str:
+    match origin:
+        case HttpOrigin():
+            return origin.url
+        case S3Section():
+            return f"s3://{origin.bucket}"
+        case PoolOrigin():
+            return f"pool://{name}"
 
 
 def worker_of(
@@ -58,6 +153,7 @@ def worker_of(
     writers: Mapping[str, BucketWriter],
     clock: Clock,
     on_outcome: Callable[[Job, Outcome], None],
+    tombstones: Tombstones,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
@@ -65,16 +161,26 @@ def worker_of(
         queue,
         source,
         writers,
+        config.backfill.rule_values(),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
+        tombstones=tombstones,
+    )
+
+
+def maker_of(config: Config, worker: Worker) -> Maker:
+    """What has objects made by `worker` while viewers wait; to be closed."""
+    section = config.backfill
+    return Maker(
+        worker, slots=section.make_concurrency, timeout_s=section.make_timeout, copy_bytes=section.part_size
     )
 
 
 def _writer(section: S3Section, config: Config) -> BucketWriter:
-    given = section.credentials
+    given, folder = section.credentials, config.state.folder
     return BucketWriter(
         section.bucket,
         region=section.region,
@@ -85,5 +191,9 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         keys=plain_keys(given) if isinstance(given, Credentials) else None,
         is_anonymous=given == "anonymous",
         part_bytes=config.backfill.part_size,
-        connections=config.backfill.concurrency,
+        parts_at_once=config.backfill.parts_at_once,
+        timeout_s=config.backfill.write_timeout,
+        connections=(config.backfill.concurrency + config.backfill.make_concurrency)
+        * config.backfill.parts_at_once,
+        uploads=Uploads(folder / "uploads" if folder is not None else None),
     )

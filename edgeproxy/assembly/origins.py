@@ -1,17 +1,20 @@
 """The origins of the configuration, and the pairs of them."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from edgeproxy.assembly.pools import conduct_of, endpoints_of
+from edgeproxy.backfill.source import Address
 from edgeproxy.clock import Clock
-from edgeproxy.config.origins import Credentials, HttpOrigin
+from edgeproxy.config.origins import Credentials, HttpOrigin, OriginGroup
 from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.pool import PoolOrigin as PoolSection
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
+from edgeproxy.core.sourcing import is_near
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
@@ -27,50 +30,94 @@ class Origins:
     """All origins, by name."""
 
     single: Mapping[str, Origin]
-    groups: Mapping[str, Origin]
-    secondaries: Mapping[str, Origin]
-    """The secondary of each group."""
+    groups: Mapping[str, OriginGroup]
+    addresses: Mapping[str, Address]
+    """Where each web server is, and may send whoever asks for an object."""
     buckets: Mapping[str, S3Section]
-    """The primary of each group that has a bucket for one."""
+    """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
     pools: Mapping[str, PoolOrigin]
     """Those of the origins that have nodes."""
 
     @property
-    def targets(self) -> dict[str, Origin]:
-        """All that a behaviour may name."""
-        return {**self.single, **self.groups}
+    def secondaries(self) -> dict[str, Origin]:
+        """The secondary of each group."""
+        return {name: self.single[group.members[1]] for name, group in self.groups.items()}
+
+    def targets(self, filled: Callable[[str, Origin], Origin]) -> dict[str, Origin]:
+        """All that a behaviour may name. `filled` gives what stands for the bucket of a target."""
+        targets = dict(self.single)
+        for name in self.buckets.keys() & self.single.keys():
+            targets[name] = filled(name, self.single[name])
+        for name, group in self.groups.items():
+            primary, secondary = (self.single[member] for member in group.members)
+            if name in self.buckets:
+                primary = filled(name, primary)
+            targets[name] = FailoverOrigin(name, primary, secondary, group.failover_on)
+        return targets
 
 
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
     """The origins of `config`, closed with `stack`."""
     single: dict[str, Origin] = {}
     pools: dict[str, PoolOrigin] = {}
+    addresses: dict[str, Address] = {}
+    redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
         if isinstance(section, PoolSection):
             single[name] = pools[name] = await _pool(name, section, clock, stack)
             continue
-        wire = Wire(name, _patience(section), tls_verify=getattr(section, "tls_verify", True))
-        stack.push_async_callback(wire.close)
-        await wire.open()
-        single[name] = _origin(name, section, wire, clock)
-    groups = config.origin_groups
+        wire = await _wire(name, section, stack)
+        single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
+        if name in redirecting and isinstance(section, HttpOrigin):
+            addresses[name] = await _address(name, section, wire, stack)
     return Origins(
         single=single,
-        groups={
-            name: FailoverOrigin(name, single[g.members[0]], single[g.members[1]], g.failover_on)
-            for name, g in groups.items()
-        },
-        secondaries={name: single[g.members[1]] for name, g in groups.items()},
-        buckets={
-            name: section
-            for name, group in groups.items()
-            if isinstance(section := config.origins[group.members[0]], S3Section)
-        },
+        groups=config.origin_groups,
+        addresses=addresses,
+        buckets=buckets_of(config),
         pools=pools,
     )
 
 
-def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock) -> Origin:
+async def _wire(
+    name: str, section: S3Section | HttpOrigin, stack: AsyncExitStack, *, elsewhere: bool = False
+) -> Wire:
+    """Connections to an origin; `elsewhere`: to whom it sends us, but not where only it may be."""
+    verify = elsewhere or getattr(section, "tls_verify", True)
+    is_far = (
+        elsewhere and isinstance(section, HttpOrigin) and not is_near(urlsplit(section.url).hostname or "")
+    )
+    wire = Wire(name, _patience(section), tls_verify=verify, is_far=is_far)
+    stack.push_async_callback(wire.close)
+    await wire.open()
+    return wire
+
+
+async def _address(name: str, section: HttpOrigin, own: Wire, stack: AsyncExitStack) -> Address:
+    away = await _wire(name, section, stack, elsewhere=True)
+    custom = Headers(section.custom_headers.items())
+
+    def at(base: str, is_own: bool) -> Origin:
+        return WebOrigin(name, base, own if is_own else away, custom_headers=custom if is_own else Headers())
+
+    return Address(section.url, section.origin_path, at)
+
+
+def buckets_of(config: Config) -> dict[str, S3Section]:
+    """The bucket of each target that has one to be filled."""
+    alone = {section.target_origin for section in (*config.behaviors, config.default_behavior)}
+    primaries = {name: group.members[0] for name, group in config.origin_groups.items()}
+    primaries |= {name: name for name in sorted(alone & config.origins.keys())}
+    return {
+        target: section
+        for target, primary in primaries.items()
+        if isinstance(section := config.origins[primary], S3Section)
+    }
+
+
+def _origin(
+    name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock, *, shows_notes: bool
+) -> Origin:
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
@@ -78,7 +125,16 @@ def _origin(name: str, section: S3Section | HttpOrigin, wire: Wire, clock: Clock
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
     keys = _keys(name, section)
-    return S3Origin(name, bucket, wire, keys, clock.now, path=section.origin_path, custom_headers=custom)
+    return S3Origin(
+        name,
+        bucket,
+        wire,
+        keys,
+        clock.now,
+        path=section.origin_path,
+        custom_headers=custom,
+        shows_notes=shows_notes,
+    )
 
 
 async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:

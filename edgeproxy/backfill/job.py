@@ -27,6 +27,8 @@ class Job:
     """The query to ask the source with, less "?"."""
     headers: tuple[tuple[str, str], ...] = ()
     """Fields of the viewer's that the source is to get."""
+    refresh: bool = False
+    """Whether an object of ours that is there is to be replaced, if the source has another by now."""
     attempt: int = 0
     """Which attempt this is; 0 = there was none yet."""
 
@@ -60,6 +62,16 @@ class Failed:
     reason: Reason
     message: str
     is_final: bool = False
+    after_s: float = 0.0
+    """It is not to be tried again earlier than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was tried: the source may not be asked for `in_s` seconds."""
+
+    reason: Reason
+    in_s: float
 
 
 Outcome: TypeAlias = Stored | Skipped | Failed
@@ -93,6 +105,13 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """None of the workers of this job has lived to its end, as often as it may be tried: it is dead."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """All that is known of a job. `added_at` and `changed_at` are POSIX seconds."""
 
@@ -102,7 +121,10 @@ class Entry:
     added_at: float
     changed_at: float
     reason: Reason | None = None
-    """Why it was skipped, has failed, or is to be tried again."""
+    """Why it was skipped, has failed, or is to be tried again.
+
+    CANCELLED while it is leased: whoever is at it is to leave it.
+    """
     message: str = ""
     size: int | None = None
     """Bytes that were stored."""
@@ -163,6 +185,10 @@ class Ending:
     reason: Reason | None = None
     message: str = ""
     size: int | None = None
+
+
+CANCELLED = Ending(State.SKIPPED, Reason.CANCELLED)
+"""Somebody wants it no more."""
 
 
 def ending(outcome: Outcome, *, is_last: bool) -> Ending:

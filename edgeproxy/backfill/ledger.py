@@ -16,7 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import (
+    CANCELLED,
+    ENDED_BADLY,
+    LIVE,
+    Ending,
+    Entry,
+    Job,
+    Lease,
+    Lost,
+    State,
+    Wanted,
+)
 from edgeproxy.backfill.message import job_of, message_text
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.core.reason import Reason
@@ -145,26 +156,12 @@ class Ledger:
                 reason = self._refusal(db, job, live, at.now)
                 if reason is None:
                     live += 1
-                    db.execute(
-                        "INSERT INTO job (target, key, told, state, since, until, added_at, changed_at)"
-                        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                        (
-                            job.group,
-                            job.key,
-                            message_text(job),
-                            at.elapsed,
-                            at.elapsed,
-                            at.now,
-                            at.now,
-                        ),
-                    )
+                    _insert(db, job, at)
                 verdicts.append(reason)
             return verdicts, live
 
     def _refusal(self, db: sqlite3.Connection, job: Job, live: int, now: float) -> Reason | None:
-        if db.execute(
-            f"SELECT 1 FROM job WHERE target = ? AND key = ? AND {_LIVE}", (job.group, job.key)
-        ).fetchone():
+        if _live_row(db, job) is not None:
             return Reason.QUEUED_ALREADY
         if live >= self._terms.capacity:
             return Reason.QUEUE_FULL
@@ -177,7 +174,33 @@ class Ledger:
             return Reason.SOURCE_STATUS
         return None
 
-    def lease(self, groups: frozenset[str], at: Moment) -> tuple[Lease | None, float | None, int]:
+    def take(self, job: Job, at: Moment) -> tuple[Lease | Reason, int]:
+        """This very job if nobody is at it, put in if it is not there; and how many live ones there are."""
+        with self._changing() as db:
+            if _is_paused(db):
+                return Reason.PAUSED, _live(db)
+            row = _live_row(db, job)
+            if row is None:
+                live = _live(db)
+                refusal = self._refusal(db, job, live, at.now)
+                if refusal is not None:
+                    return refusal, live
+                return self._lease(db, _insert(db, job, at), job, 0, at), live + 1
+            number, attempt, turn, state, reason, until = row
+            if until > at.elapsed:
+                is_held = state == State.LEASED
+                return Reason.QUEUED_ALREADY if is_held else Reason.RETRY_LATER, _live(db)
+            if state == State.LEASED and (reason == Reason.CANCELLED or attempt >= self._terms.attempts):
+                return Reason.RETRY_LATER, _live(db)  # whoever leases it next will bury it
+            return self._lease(db, number, replace(job, attempt=attempt), turn, at), _live(db)
+
+    def is_held(self, job: Job, at: Moment) -> bool:
+        """Whether somebody is at a job with this one's identity."""
+        with self._asking() as db:
+            row = _live_row(db, job)
+            return row is not None and row[3] == State.LEASED and row[5] > at.elapsed
+
+    def lease(self, groups: frozenset[str], at: Moment) -> tuple[Lease | Lost | None, float | None, int]:
         """A job of `groups` that is due, else when the next one will be, by the monotonic clock;
 
         and how many live ones there are.
@@ -198,19 +221,29 @@ class Ledger:
                     f"SELECT {_COLUMNS}, turn FROM job WHERE id = ?", (first[1],)
                 ).fetchone()
                 entry = _entry(row)
-                if entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
+                if entry.state is State.LEASED and entry.reason is Reason.CANCELLED:
+                    self._end(db, entry.number, CANCELLED, None, at.now)
+                elif entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
                     self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
-                    continue
-                db.execute(
-                    "UPDATE job SET state = 'leased', attempt = attempt + 1, turn = turn + 1, since = ?,"
-                    " until = ?, changed_at = ? WHERE id = ?",
-                    (at.elapsed, at.elapsed + self._terms.lease_s, at.now, entry.number),
-                )
-                return Lease(entry.number, turn + 1, _next_attempt(entry.job)), None, _live(db)
+                    return Lost(entry.job), None, _live(db)
+                else:
+                    return self._lease(db, entry.number, entry.job, turn, at), None, _live(db)
+
+    def _lease(self, db: sqlite3.Connection, number: int, job: Job, turn: int, at: Moment) -> Lease:
+        db.execute(
+            "UPDATE job SET state = 'leased', attempt = attempt + 1, turn = turn + 1, since = ?,"
+            " until = ?, changed_at = ? WHERE id = ?",
+            (at.elapsed, at.elapsed + self._terms.lease_s, at.now, number),
+        )
+        return Lease(number, turn + 1, replace(job, attempt=job.attempt + 1))
 
     def extend(self, leases: Iterable[Lease], at: Moment) -> list[Lease]:
-        """Let these begin anew; gives those that are lost."""
+        """Let these begin anew; gives those that are lost. What is cancelled ends, and is lost."""
+        leases = list(leases)
         with self._changing() as db:
+            for lease in leases:
+                if _is_cancelled(db, lease):
+                    self._end(db, lease.number, CANCELLED, None, at.now)
             until = at.elapsed + self._terms.lease_s
             return [
                 lease for lease in leases if not _held(db, lease, "since = ?, until = ?", (at.elapsed, until))
@@ -221,7 +254,9 @@ class Ledger:
         with self._changing() as db:
             if not _held(db, lease, "turn = turn", ()):
                 return False
-            if ending.state is State.QUEUED:
+            if ending.state is State.QUEUED and _is_cancelled(db, lease):
+                self._end(db, lease.number, CANCELLED, took_s, at.now)
+            elif ending.state is State.QUEUED:
                 db.execute(
                     "UPDATE job SET state = 'queued', since = ?, until = ?, reason = ?, message = ?,"
                     " took_s = ?, changed_at = ? WHERE id = ?",
@@ -239,14 +274,16 @@ class Ledger:
                 self._end(db, lease.number, ending, took_s, at.now)
             return True
 
-    def release(self, lease: Lease, at: Moment) -> None:
-        """Give it back; the attempt does not count."""
+    def release(self, lease: Lease, in_s: float, reason: Reason | None, at: Moment) -> None:
+        """Give it back, to be due in `in_s`; the attempt does not count."""
         with self._changing() as db:
+            if _is_cancelled(db, lease):
+                self._end(db, lease.number, CANCELLED, None, at.now)
             _held(
                 db,
                 lease,
-                "state = 'queued', attempt = attempt - 1, since = ?, until = ?",
-                (at.elapsed, at.elapsed),
+                "state = 'queued', attempt = attempt - 1, since = ?, until = ?, reason = coalesce(?, reason)",
+                (at.elapsed, at.elapsed + in_s, reason),
             )
 
     def counts(self) -> Mapping[State, int]:
@@ -271,11 +308,30 @@ class Ledger:
             room = max(0, min(wanted.limit, self._terms.capacity - _live(db)))
             # Of several with one key one is enough: the others are let be.
             done = db.execute(
-                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, since = ?, until = ?, changed_at = ?"
+                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, reason = NULL, message = '',"
+                " since = ?, until = ?, changed_at = ?"
                 f" WHERE id IN (SELECT id FROM job WHERE {where} ORDER BY id DESC LIMIT ?)",
                 (at.elapsed, at.elapsed, at.now, *values, room),
             )
             return done.rowcount
+
+    def cancel(self, wanted: Wanted, at: Moment) -> int:
+        """End those that wait, and mark those at work; gives how many."""
+        where, values = _where(replace(wanted, states=wanted.states & LIVE))
+        with self._changing() as db:
+            found = db.execute(
+                f"SELECT id, state FROM job WHERE {where} AND (state = 'queued' OR reason IS NOT 'cancelled')"
+                " ORDER BY id DESC LIMIT ?",
+                (*values, wanted.limit),
+            ).fetchall()
+            db.executemany(
+                "UPDATE job SET reason = ? WHERE id = ?",
+                [(Reason.CANCELLED, number) for number, state in found if state == State.LEASED],
+            )
+            for number, state in found:
+                if state == State.QUEUED:
+                    self._end(db, number, CANCELLED, None, at.now)
+            return len(found)
 
     def pause(self, is_paused: bool) -> None:
         """Lease no jobs, or go on."""
@@ -382,8 +438,34 @@ def _held(db: sqlite3.Connection, lease: Lease, change: str, values: tuple[Any, 
     return done.rowcount == 1
 
 
-def _next_attempt(job: Job) -> Job:
-    return replace(job, attempt=job.attempt + 1)
+def _is_cancelled(db: sqlite3.Connection, lease: Lease) -> bool:
+    """Whether `lease` holds, and is to be given up."""
+    return (
+        db.execute(
+            "SELECT 1 FROM job WHERE id = ? AND turn = ? AND state = 'leased' AND reason = ?",
+            (lease.number, lease.turn, Reason.CANCELLED),
+        ).fetchone()
+        is not None
+    )
+
+
+def _live_row(db: sqlite3.Connection, job: Job) -> tuple[int, int, int, str, str | None, float] | None:
+    """Id, attempt, turn, state, reason and until of the live job with this identity."""
+    found: tuple[int, int, int, str, str | None, float] | None = db.execute(
+        f"SELECT id, attempt, turn, state, reason, until FROM job WHERE target = ? AND key = ? AND {_LIVE}",
+        (job.group, job.key),
+    ).fetchone()
+    return found
+
+
+def _insert(db: sqlite3.Connection, job: Job, at: Moment) -> int:
+    """Put a new job in; gives its id."""
+    done = db.execute(
+        "INSERT INTO job (target, key, told, state, since, until, added_at, changed_at)"
+        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+        (job.group, job.key, message_text(job), at.elapsed, at.elapsed, at.now, at.now),
+    )
+    return int(done.lastrowid or 0)
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -1,11 +1,23 @@
 """The queue in memory: for where there is nothing to keep it in."""
 
 import heapq
+import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from edgeproxy.backfill.job import ENDED_BADLY, Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import (
+    CANCELLED,
+    ENDED_BADLY,
+    LIVE,
+    Ending,
+    Entry,
+    Job,
+    Lease,
+    Lost,
+    State,
+    Wanted,
+)
 from edgeproxy.backfill.queue import POLL_S, Bell, Terms
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
@@ -18,17 +30,25 @@ class _Live:
     """It is not due before: it is leased, or its next attempt has to wait. By the monotonic clock."""
     turn: int = 0
 
+    @property
+    def is_cancelled(self) -> bool:
+        """It is to be left as soon as that can be."""
+        return self.entry.state is State.LEASED and self.entry.reason is Reason.CANCELLED
+
 
 class MemoryQueue:
-    """Jobs in this process, in the order in which they become due; they are gone with it."""
+    """Jobs in this process, in the order in which they become due; they are gone with it.
+
+    Their numbers are `first`, `first + step`, ...: several workers give each their own.
+    """
 
     is_durable = False
     faults = 0
 
-    def __init__(self, terms: Terms, clock: Clock) -> None:
+    def __init__(self, terms: Terms, clock: Clock, *, first: int = 1, step: int = 1) -> None:
         self._terms = terms
         self._clock = clock
-        self._numbers = 0
+        self._numbers = itertools.count(first, step)
         self._live: dict[int, _Live] = {}
         self._by_identity: dict[tuple[str, bytes], int] = {}
         # What is due when; a row that is not what its job has to say is out of date.
@@ -46,30 +66,60 @@ class MemoryQueue:
             return Reason.QUEUE_FULL
         if self._clock.elapsed() < self._missing.get(job.identity, 0.0):
             return Reason.SOURCE_STATUS
-        self._numbers += 1
+        number = next(self._numbers)
         now = self._clock.now()
-        self._live[self._numbers] = _Live(Entry(self._numbers, job, State.QUEUED, now, now), 0.0)
-        self._by_identity[job.identity] = self._numbers
-        self._hold(self._numbers, self._clock.elapsed())
+        self._live[number] = _Live(Entry(number, job, State.QUEUED, now, now), 0.0)
+        self._by_identity[job.identity] = number
+        self._hold(number, self._clock.elapsed())
         self._bell.ring()
         return None
 
-    async def lease(self) -> Lease | None:
+    async def lease(self) -> Lease | Lost | None:
         """See `Queue`."""
         self._bell.hush()
         now = self._clock.elapsed()
         while not self._is_paused and (until := self._next_due()) is not None and until <= now:
             _, number = heapq.heappop(self._due)
             live = self._live[number]
-            job = live.entry.job
-            if live.entry.state is State.LEASED and job.attempt >= self._terms.attempts:
+            if live.is_cancelled:
+                self._end(number, CANCELLED, None)
+            elif live.entry.state is State.LEASED and live.entry.job.attempt >= self._terms.attempts:
                 self._end(number, Ending(State.DEAD, Reason.WORKER_LOST), None)
-                continue
-            live.turn += 1
-            self._change(number, State.LEASED, replace(job, attempt=job.attempt + 1))
-            self._hold(number, now + self._terms.lease_s)
-            return Lease(number, live.turn, live.entry.job)
+                return Lost(live.entry.job)
+            else:
+                return self._leased(number, live)
         return None
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """See `Queue`."""
+        if self._is_paused:
+            return Reason.PAUSED
+        number = self._by_identity.get(job.identity)
+        if number is None:
+            refusal = self.offer(job)
+            if refusal is not None:
+                return refusal
+            number = self._by_identity[job.identity]
+        live = self._live[number]
+        if live.until > self._clock.elapsed():
+            return Reason.QUEUED_ALREADY if live.entry.state is State.LEASED else Reason.RETRY_LATER
+        if live.is_cancelled or (
+            live.entry.state is State.LEASED and live.entry.job.attempt >= self._terms.attempts
+        ):
+            return Reason.RETRY_LATER  # whoever leases it next will bury it
+        live.entry = replace(live.entry, job=replace(job, attempt=live.entry.job.attempt))
+        return self._leased(number, live)
+
+    async def is_held(self, job: Job) -> bool:
+        """See `Queue`."""
+        live = self._live.get(self._by_identity.get(job.identity, 0))
+        return live is not None and live.entry.state is State.LEASED and live.until > self._clock.elapsed()
+
+    def _leased(self, number: int, live: _Live) -> Lease:
+        live.turn += 1
+        self._change(number, State.LEASED, replace(live.entry.job, attempt=live.entry.job.attempt + 1))
+        self._hold(number, self._clock.elapsed() + self._terms.lease_s)
+        return Lease(number, live.turn, live.entry.job)
 
     async def arrival(self) -> None:
         """See `Queue`."""
@@ -84,6 +134,8 @@ class MemoryQueue:
         """See `Queue`."""
         lost = []
         for lease in leases:
+            if self._is_held(lease) and self._live[lease.number].is_cancelled:
+                self._end(lease.number, CANCELLED, None)
             if self._is_held(lease):
                 self._hold(lease.number, self._clock.elapsed() + self._terms.lease_s)
             else:
@@ -94,21 +146,25 @@ class MemoryQueue:
         """See `Queue`."""
         if not self._is_held(lease):
             return False
-        if ending.state is State.QUEUED:
-            live = self._live[lease.number]
+        live = self._live[lease.number]
+        if ending.state is State.QUEUED and not live.is_cancelled:
             self._change(lease.number, State.QUEUED, lease.job)
             live.entry = replace(live.entry, reason=ending.reason, message=ending.message, took_s=took_s)
             self._hold(lease.number, self._clock.elapsed() + retry_in_s)
             self._bell.ring()
         else:
-            self._end(lease.number, ending, took_s)
+            self._end(lease.number, CANCELLED if ending.state is State.QUEUED else ending, took_s)
         return True
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
         """See `Queue`."""
-        if self._is_held(lease):
+        if self._is_held(lease) and self._live[lease.number].is_cancelled:
+            self._end(lease.number, CANCELLED, None)
+        elif self._is_held(lease):
             self._change(lease.number, State.QUEUED, replace(lease.job, attempt=lease.job.attempt - 1))
-            self._hold(lease.number, self._clock.elapsed())
+            live = self._live[lease.number]
+            live.entry = replace(live.entry, reason=reason if reason is not None else live.entry.reason)
+            self._hold(lease.number, self._clock.elapsed() + in_s)
             self._bell.ring()
 
     async def written(self) -> int:
@@ -139,9 +195,23 @@ class MemoryQueue:
             self._missing.pop(identity, None)
             self._live[entry.number] = _Live(entry, 0.0)
             self._by_identity[identity] = entry.number
+            self._live[entry.number].entry = replace(entry, reason=None, message="")
             self._change(entry.number, State.QUEUED, replace(entry.job, attempt=0))
             self._hold(entry.number, self._clock.elapsed())
         self._bell.ring()
+        return done
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """See `Queue`."""
+        done = 0
+        for entry in await self.entries(replace(wanted, states=wanted.states & LIVE)):
+            if entry.state is State.QUEUED:
+                self._end(entry.number, CANCELLED, None)
+            elif entry.reason is Reason.CANCELLED:
+                continue
+            else:
+                self._live[entry.number].entry = replace(entry, reason=Reason.CANCELLED)
+            done += 1
         return done
 
     async def pause(self, is_paused: bool) -> None:

@@ -5,6 +5,7 @@
 
 Only `v` and `uri` must be there. Without a `key` the object's is that of the path, and without a `group`
 it is for whoever reads it to know which bucket is meant. A key that is no UTF-8 stands in `key_hex`.
+With `"refresh": true` an object of ours that is there is replaced, if the source has another by now.
 """
 
 import json
@@ -48,6 +49,8 @@ def message_text(job: Job) -> str:
         "max_bytes": job.max_bytes,
         "headers": job.headers,
     }
+    if job.refresh:
+        told["refresh"] = True
     if job.cache_key is not None:
         told["cache_key"] = json.loads(key_text(job.cache_key))
     return json.dumps(told, separators=(",", ":"))
@@ -81,6 +84,7 @@ def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
         max_bytes=_size(told),
         query=query,
         headers=_headers(told),
+        refresh=_flag(told, "refresh"),
     )
 
 
@@ -109,6 +113,13 @@ def _size(told: dict[str, Any]) -> int:
     value = told.get("max_bytes", MAX_OBJECT_BYTES)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise MessageError(f"max_bytes: got {_short(value)}, want bytes")
+    return value
+
+
+def _flag(told: dict[str, Any], name: str) -> bool:
+    value = told.get(name, False)
+    if not isinstance(value, bool):
+        raise MessageError(f"{name}: got {_short(value)}, want true or false")
     return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeproxy.backfill.job import Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import Ending, Entry, Job, Lease, Lost, State, Wanted
 from edgeproxy.core.reason import Reason
 
 POLL_S = 1.0
@@ -48,8 +48,23 @@ class Queue(Protocol):
         """
         ...
 
-    async def lease(self) -> Lease | None:
-        """A job that is due, for this process alone; None if there is none. Its attempt counts."""
+    async def lease(self) -> Lease | Lost | None:
+        """A job that is due, for this process alone; None if there is none. Its attempt counts.
+
+        `Lost` for one that has ended now because it was leased too often; then there may be more.
+        """
+        ...
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """This very job at once, put in if it is not there; else why nobody may begin it now.
+
+        QUEUED_ALREADY: somebody is at it. RETRY_LATER: it has failed and waits for its next attempt.
+        PAUSED, QUEUE_FULL, SOURCE_STATUS: as for others. QUEUE_FAILED: what keeps the jobs is out of order.
+        """
+        ...
+
+    async def is_held(self, job: Job) -> bool:
+        """Whether somebody is at a job with this one's identity."""
         ...
 
     async def arrival(self) -> None:
@@ -71,8 +86,11 @@ class Queue(Protocol):
         """
         ...
 
-    async def release(self, lease: Lease) -> None:
-        """Give the job back as it was before; the attempt does not count."""
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
+        """Give the job back as it was before; the attempt does not count. It is due in `in_s`.
+
+        `reason` is why it has to wait, if there is one.
+        """
         ...
 
     async def written(self) -> int:
@@ -91,6 +109,14 @@ class Queue(Protocol):
         """Queue these again, as if they were new; gives how many.  Raises `QueueError`.
 
         What is live or stored stays so, and there must be room.
+        """
+        ...
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """Let these be done no more; gives how many.  Raises `QueueError`.
+
+        Those that wait end as skipped. Those at work do so when they are to be extended or tried again,
+        unless they have ended by then.
         """
         ...
 

@@ -7,14 +7,16 @@ goes to the file a moment later, together with those that came meanwhile.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from edgeproxy.backfill.job import LIVE, Ending, Entry, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import LIVE, Ending, Entry, Job, Lease, Lost, State, Wanted
 from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
+from edgeproxy.store.faults import Faults
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -23,7 +25,6 @@ _SURE_S = 1.0
 """How long it is believed without asking the file that a job is still live."""
 _REST_S = 1.0
 """How long to wait before jobs are again put into a file that did not take them."""
-_TELL_S = 10.0
 _AT_ONCE = 1000
 """Jobs that are put in together."""
 
@@ -51,7 +52,7 @@ class SqliteQueue:
         self._terms = terms
         self._clock = clock
         self._groups = groups
-        self._on_fault = on_fault
+        self._faults = Faults(on_fault, clock.elapsed)
         self._on_refused = on_refused
         # One thread for everything: things happen in the order in which they were asked for.
         self._thread = ThreadPoolExecutor(1, "backfill")
@@ -65,8 +66,6 @@ class SqliteQueue:
         self._written = asyncio.Event()
         self._written.set()
         self._putting: asyncio.Task[None] | None = None
-        self.faults = 0
-        self._told_at = -_TELL_S
 
     async def open(self) -> None:
         """Make the file ready.  Raises `QueueError`."""
@@ -86,7 +85,12 @@ class SqliteQueue:
         self._offered.set()
         return None
 
-    async def lease(self) -> Lease | None:
+    @property
+    def faults(self) -> int:
+        """See `Queue`."""
+        return self._faults.count
+
+    async def lease(self) -> Lease | Lost | None:
         """See `Queue`."""
         self._bell.hush()
         try:
@@ -98,6 +102,23 @@ class SqliteQueue:
             self._next_due = None
             return None
         return lease
+
+    async def take(self, job: Job) -> Lease | Reason:
+        """See `Queue`."""
+        try:
+            taken, self._live = await self._do(self._ledger.take, job, self._moment())
+        except LedgerError as error:
+            self._note(error)
+            return Reason.QUEUE_FAILED
+        return taken
+
+    async def is_held(self, job: Job) -> bool:
+        """See `Queue`."""
+        try:
+            return await self._do(self._ledger.is_held, job, self._moment())
+        except LedgerError as error:
+            self._note(error)
+            return False
 
     async def arrival(self) -> None:
         """See `Queue`."""
@@ -131,10 +152,10 @@ class SqliteQueue:
             self._live -= 1
         return done
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
         """See `Queue`."""
         try:
-            await self._do(self._ledger.release, lease, self._moment())
+            await self._do(self._ledger.release, lease, in_s, reason, self._moment())
         except LedgerError as error:
             self._note(error)
         self._bell.ring()
@@ -147,10 +168,12 @@ class SqliteQueue:
     async def counts(self) -> Mapping[State, int]:
         """See `Queue`; none where the file cannot be read."""
         try:
-            return await self._do(self._ledger.counts)
+            counts = await self._do(self._ledger.counts)
         except LedgerError as error:
             self._note(error)
             return dict.fromkeys(State, 0)
+        self._live = sum(counts[state] for state in LIVE)
+        return counts
 
     async def entries(self, wanted: Wanted) -> list[Entry]:
         """See `Queue`."""
@@ -160,6 +183,21 @@ class SqliteQueue:
         """See `Queue`."""
         done = await self._or_raise(self._ledger.retry, wanted, self._moment())
         self._live += done
+        self._bell.ring()
+        return done
+
+    async def cancel(self, wanted: Wanted) -> int:
+        """See `Queue`; jobs that are not in the file yet are put there first."""
+        await self._written.wait()
+        done = 0
+        while done < wanted.limit:
+            # Not all in one transaction: other processes wait for its end.
+            limit = min(wanted.limit - done, _AT_ONCE)
+            batch = await self._or_raise(self._ledger.cancel, replace(wanted, limit=limit), self._moment())
+            done += batch
+            if batch < limit:
+                break
+        self._live_since.clear()
         self._bell.ring()
         return done
 
@@ -241,12 +279,8 @@ class SqliteQueue:
 
     def _note(self, error: LedgerError) -> None:
         """Count a fault, and tell it, but not each."""
-        self.faults += 1
-        now = self._clock.elapsed()
-        if now - self._told_at >= _TELL_S:
-            self._told_at = now
-            waiting = f", {len(self._pending)} jobs wait in memory" if self._pending else ""
-            self._on_fault(f"backfill queue: {self._path}: {error} ({self.faults} faults so far{waiting})")
+        waiting = f", {len(self._pending)} jobs wait in memory" if self._pending else ""
+        self._faults.note(f"backfill queue: {self._path}: {error}", waiting)
 
     async def _or_raise(self, act: Callable[[*Ts], T], *arguments: *Ts) -> T:
         try:

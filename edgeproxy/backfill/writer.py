@@ -6,21 +6,27 @@ S3 API Reference, "PutObject", "CompleteMultipartUpload", "Conditional writes".
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Never
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from edgeproxy.backfill.checking import Checks
 from edgeproxy.backfill.job import Outcome, Skipped, Stored
+from edgeproxy.backfill.uploads import Mark, Upload, Uploads
+from edgeproxy.core.digests import digests
 from edgeproxy.core.errors import WriteError
 from edgeproxy.core.freshness import http_date
-from edgeproxy.core.message import Head
+from edgeproxy.core.message import Head, Headers
+from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.localhost import Resolver
+from edgeproxy.origins.s3 import FAULTS
 
 # Head fields that S3 keeps with an object, and the names botocore has for them.
 _KEPT = {
@@ -35,17 +41,48 @@ _MAX_META_BYTES = 2048
 _MAX_PARTS = 10_000
 _GROWTH_EVERY = 1_000
 """An object of unknown length grows its parts by half each thousand: 8 MiB first reach far over 5 TiB."""
+_ABORT_S = 10.0
+_CONNECT_S = 10.0
 
 _EXISTS = frozenset({"PreconditionFailed", "412"})
+_UNHEARD_OF = frozenset({"NotImplemented", "501"})
+_UNKNOWN = frozenset({"400", "403", "404"})
+"""What a HEAD says of an object that is not there or cannot be, or of which we may not know."""
+_GONE = frozenset({"NoSuchUpload", "404"})
 _FINAL = frozenset(
     "AccessDenied InvalidAccessKeyId SignatureDoesNotMatch NoSuchBucket InvalidBucketName EntityTooLarge"
     " KeyTooLongError XMinioInvalidObjectName InvalidToken ExpiredToken AllAccessDisabled"
-    " MetadataTooLarge InvalidRequest".split()
+    " MetadataTooLarge InvalidRequest PermanentRedirect IllegalLocationConstraintException".split()
 )
+_STATUSES = {"301": Reason.S3_REGION, "307": Reason.S3_REGION}
+_FAILURES = (ClientError, BotoCoreError, HTTPClientError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """An object that is in the bucket: its ETag, and what we noted with it."""
+
+    etag: str
+    notes: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an object is to be written."""
+
+    max_bytes: int
+    notes: Mapping[str, str]
+    """Metadata of ours, by name without `x-amz-meta-`, as far as there is room beside the source's."""
+    over: str | None = None
+    """The ETag of the object that is to be replaced; None where there must be none."""
+    doubts: bool = False
+    """Whether digests that are not sure to be one are left unlooked at."""
+    veto: Callable[[], Awaitable[Reason | None]] | None = None
+    """Asked last of all: why the object must not be written."""
 
 
 class BucketWriter:
-    """Writes objects that are not there yet; what is there already is never overwritten."""
+    """Writes objects that are not there yet; what somebody else wrote is never overwritten."""
 
     def __init__(
         self,
@@ -57,15 +94,24 @@ class BucketWriter:
         keys: tuple[str, str, str | None] | None,
         is_anonymous: bool,
         part_bytes: int,
+        parts_at_once: int,
+        timeout_s: float,
         connections: int,
+        uploads: Uploads,
     ) -> None:
         self._bucket = bucket
+        self._endpoint = endpoint or ""
         self._part_bytes = part_bytes
+        self._parts_at_once = parts_at_once
+        self._timeout_s = timeout_s
+        self._uploads = uploads
+        self._is_anonymous = is_anonymous
         config: dict[str, Any] = {
-            "s3": {"addressing_style": addressing_style},
+            # The server holds every body against the SHA-256 in its signature, whatever the scheme.
+            "s3": {"addressing_style": addressing_style, "payload_signing_enabled": True},
             "max_pool_connections": connections,
-            "connect_timeout": 10,
-            "read_timeout": 60,
+            "connect_timeout": min(_CONNECT_S, timeout_s),
+            "read_timeout": timeout_s,
             # The worker has its own, slower schedule.
             "retries": {"mode": "standard", "total_max_attempts": 2},
             # Trailing checksums are stored as part of the object by some servers.
@@ -89,145 +135,235 @@ class BucketWriter:
             }
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Make the client; nothing is sent yet."""
+        """Make the client, and begin to take away what processes that were killed have left."""
         self._client = await self._stack.enter_async_context(
             get_session().create_client("s3", **self._options)
         )
+        self._sweep()
 
     async def close(self) -> None:
         """Close the client's connections."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._stack.aclose()
 
-    async def exists(self, key: bytes) -> bool:
-        """Whether the bucket has `key`; False also where we may not know (the write itself will tell)."""
-        return await _exists(self._client, {"Bucket": self._bucket, "Key": _name(key)})
+    async def look(self, key: bytes) -> Present | None:
+        """What the bucket has under `key`; None also where we may not know (the write itself will tell).
 
-    async def write(self, key: bytes, head: Head, body: AsyncIterator[bytes], max_bytes: int) -> Outcome:
-        """Write `body` under `key` with the fields of `head`, if it is whole and the key is free.
+        Raises `WriteError`.
+        """
+        try:
+            found = await self._call("head_object", Key=_name(key))
+        except _FAILURES as error:
+            if _code(error) in _UNKNOWN:
+                return None
+            _raise(error, self._bucket, key)
+        notes = Headers((_META + name.lower(), value) for name, value in found.get("Metadata", {}).items())
+        return Present(found.get("ETag", ""), notes)
 
-        The body has to raise when it is cut. Its length must be what `head` says, and its MD5 the
-        `Content-MD5` if there is one; otherwise nothing is written.
+    async def write(self, key: bytes, head: Head, body: AsyncIterator[bytes], manner: Manner) -> Outcome:
+        """Write `body` under `key` with the fields of `head`, if it is whole and the key is as expected.
+
+        The body has to raise when it is cut. Its length must be what `head` says, and so must its
+        digests; otherwise nothing is written.
 
         Raises `WriteError`; what the body raises passes through. No part stays behind.
         """
         if not _is_text(key):
             return Skipped(Reason.BAD_KEY)
-        target = {"Bucket": self._bucket, "Key": _name(key)}
-        upload = _Upload(self._client, target, _kept_fields(head), head, max_bytes, self._part_bytes)
+        writing = _Writing(self, key, head, manner)
         try:
-            return await upload.run(body)
+            return await writing.run(body)
         except BaseException as error:
-            await upload.abort()
-            if isinstance(error, ClientError | BotoCoreError | HTTPClientError):
-                return _judged(error, self._bucket, key)
+            await writing.abort()
+            if isinstance(error, ClientError | BotoCoreError | HTTPClientError | TimeoutError):
+                if _code(error) in _EXISTS:
+                    return Skipped(Reason.EXISTS if manner.over is None else Reason.CHANGED)
+                _raise(error, self._bucket, key)
             raise
+
+    async def _call(self, operation: str, **parameters: Any) -> Any:
+        """Ask the server; also one that takes a body and never reads it is left after `timeout_s`."""
+        async with asyncio.timeout(self._timeout_s):
+            return await getattr(self._client, operation)(Bucket=self._bucket, **parameters)
+
+    def _sealed(self, body: bytes) -> dict[str, str]:
+        """By what the server can tell that `body` came whole, where no signature says so."""
+        if not self._is_anonymous:
+            return {}
+        return {"ContentMD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+
+    async def _begun(self, key: bytes, fields: Mapping[str, Any]) -> tuple[str, Mark | None]:
+        """A new upload in parts, written down where that can be done."""
+        self._sweep()
+        created = await self._call("create_multipart_upload", Key=_name(key), **fields)
+        upload = Upload(self._endpoint, self._bucket, _name(key), created["UploadId"])
+        return upload.upload_id, await asyncio.to_thread(self._uploads.begin, upload)
+
+    def _sweep(self) -> None:
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.get_running_loop().create_task(self._swept())
+
+    async def _swept(self) -> None:
+        """Abort the uploads of processes that are gone."""
+        for upload, mark in await asyncio.to_thread(self._uploads.orphans, self._endpoint, self._bucket):
+            await self._aborted(upload.key, upload.upload_id, mark)
+
+    async def _aborted(self, key: str, upload_id: str, mark: Mark | None) -> None:
+        """Take away the parts of an upload; what cannot be now is left to the next who looks."""
+        is_gone = True
+        try:
+            async with asyncio.timeout(_ABORT_S):
+                await self._call("abort_multipart_upload", Key=key, UploadId=upload_id)
+        except _FAILURES as error:
+            is_gone = _code(error) in _GONE
+        if mark is not None:
+            await asyncio.to_thread(self._uploads.end if is_gone else self._uploads.leave, mark)
 
     def __repr__(self) -> str:
         return f"BucketWriter({self._bucket!r})"
 
 
-class _Upload:
+class _Writing:
     """One object on its way: in one piece when it is small, in parts otherwise."""
 
-    def __init__(
-        self,
-        client: Any,
-        target: Mapping[str, str],
-        fields: Mapping[str, Any],
-        head: Head,
-        max_bytes: int,
-        part_bytes: int,
-    ) -> None:
-        self._client = client
-        self._target = target
-        self._fields = fields
+    def __init__(self, writer: BucketWriter, key: bytes, head: Head, manner: Manner) -> None:
+        self._writer = writer
+        self._key = key
         self._head = head
-        self._max_bytes = max_bytes
-        self._part_bytes = part_bytes
+        self._manner = manner
+        self._fields = _kept_fields(head, manner.notes)
+        self._condition = {"IfNoneMatch": "*"} if manner.over is None else {"IfMatch": manner.over}
+        self._part_bytes = writer._part_bytes
         if head.length is not None:
-            self._part_bytes = max(part_bytes, -(-head.length // _MAX_PARTS))
-        self._md5 = hashlib.md5(usedforsecurity=False)
+            self._part_bytes = max(self._part_bytes, -(-head.length // _MAX_PARTS))
+        self._checks = Checks(digest for digest in digests(head) if digest.is_sure or not manner.doubts)
         self._size = 0
-        self._id: str | None = None
+        self._begun: tuple[str, Mark | None] | None = None
+        self._sending: set[asyncio.Task[None]] = set()
         self._parts: list[dict[str, Any]] = []
 
     async def run(self, body: AsyncIterator[bytes]) -> Outcome:
         pending = bytearray()
         async for chunk in body:
             self._size += len(chunk)
-            if self._size > self._max_bytes:
+            if self._size > self._manner.max_bytes:
                 await self.abort()
                 return Skipped(Reason.TOO_LARGE)
-            self._md5.update(chunk)
+            self._checks.update(chunk)
             pending += chunk
             while len(pending) > self._part_bytes:
-                await self._send_part(bytes(pending[: self._part_bytes]))
+                with memoryview(pending) as view:
+                    part = bytes(view[: self._part_bytes])
                 del pending[: self._part_bytes]
+                await self._send(part)
+                del part
         self._verify()
         last = bytes(pending)
         pending.clear()
-        if self._id is None:
-            await self._client.put_object(**self._target, **self._fields, Body=last, IfNoneMatch="*")
-        else:
-            await self._send_part(last)
-            if await _exists(self._client, self._target):
-                # Not every server looks at If-None-Match here (Ceph 16 does not): leave it a moment only.
-                await self.abort()
-                return Skipped(Reason.EXISTS)
-            await self._client.complete_multipart_upload(
-                **self._target, UploadId=self._id, MultipartUpload={"Parts": self._parts}, IfNoneMatch="*"
-            )
-        self._id = None
+        if self._begun is not None:
+            await self._send(last)
+            await self._sent(at_most=0)
+        reason = await self._why_not()
+        if reason is not None:
+            await self.abort()
+            return Skipped(reason)
+        if self._begun is None:
+            await self._put(last)
+            return Stored(self._size)
+        upload_id, mark = self._begun
+        parts = {"Parts": self._parts}
+        await self._call(
+            "complete_multipart_upload", UploadId=upload_id, MultipartUpload=parts, **self._condition
+        )
+        self._begun = None
+        if mark is not None:
+            await asyncio.to_thread(self._writer._uploads.end, mark)
         return Stored(self._size)
 
-    async def _send_part(self, part: bytes) -> None:
-        if self._id is None:
-            created = await self._client.create_multipart_upload(**self._target, **self._fields)
-            self._id = created["UploadId"]
-        number = len(self._parts) + 1
-        sent = await self._client.upload_part(**self._target, UploadId=self._id, PartNumber=number, Body=part)
-        self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-        if self._head.length is None and number % _GROWTH_EVERY == 0:
+    async def _put(self, body: bytes) -> None:
+        fields = {**self._fields, **self._writer._sealed(body), "Body": body}
+        try:
+            await self._call("put_object", **fields, **self._condition)
+        except ClientError as error:
+            if self._manner.over is None or _code(error) not in _EXISTS | _UNHEARD_OF:
+                raise
+            # Not every server knows If-Match here, or knows its own ETag in it (Ceph 16 does not).
+            if await self._why_not() is not None:
+                raise
+            await self._call("put_object", **fields)
+
+    async def _send(self, part: bytes) -> None:
+        """Let `part` be sent, once there is a place among those that are on their way."""
+        if self._begun is None:
+            self._begun = await self._writer._begun(self._key, self._fields)
+        await self._sent(at_most=self._writer._parts_at_once - 1)
+        self._parts.append({"PartNumber": len(self._parts) + 1})
+        sending = self._send_part(self._begun[0], self._parts[-1], part)
+        self._sending.add(asyncio.get_running_loop().create_task(sending))
+        if self._head.length is None and len(self._parts) % _GROWTH_EVERY == 0:
             self._part_bytes += self._part_bytes // 2
+
+    async def _send_part(self, upload_id: str, row: dict[str, Any], part: bytes) -> None:
+        number = row["PartNumber"]
+        seal = self._writer._sealed(part)
+        sent = await self._call("upload_part", UploadId=upload_id, PartNumber=number, **seal, Body=part)
+        row["ETag"] = sent["ETag"]
+
+    async def _sent(self, *, at_most: int) -> None:
+        """Wait until no more than `at_most` parts are on their way; raises what went wrong with one."""
+        while len(self._sending) > at_most:
+            done, self._sending = await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
+
+    async def _why_not(self) -> Reason | None:
+        """The last look before the object is there."""
+        reason = await self._manner.veto() if self._manner.veto is not None else None
+        if reason is not None or (self._begun is None and self._manner.over is None):
+            return reason
+        # Not every server looks at the condition here (Ceph 16 does not): leave it a moment only.
+        held = await self._writer.look(self._key)
+        if self._manner.over is None:
+            return Reason.EXISTS if held is not None else None
+        return None if held is not None and held.etag == self._manner.over else Reason.CHANGED
 
     def _verify(self) -> None:
         """Raise `WriteError` unless the bytes are what the head says."""
         wanted = self._head.length
         if wanted is not None and wanted != self._size:
             raise WriteError(Reason.LENGTH_MISMATCH, f"got {self._size} bytes, want {wanted}")
-        digest = self._head.headers.get("content-md5")
-        if digest is not None and digest.strip() != base64.b64encode(self._md5.digest()).decode():
-            raise WriteError(Reason.DIGEST_MISMATCH, "the bytes do not have the MD5 of Content-MD5")
+        self._checks.verify()
+
+    async def _call(self, operation: str, **parameters: Any) -> Any:
+        return await self._writer._call(operation, Key=_name(self._key), **parameters)
 
     async def abort(self) -> None:
         """Take the parts away that were sent; also when we are being cancelled."""
-        if self._id is None:
+        for task in self._sending:
+            task.cancel()
+        if self._begun is None:
             return
-        upload_id, self._id = self._id, None
-        aborting = asyncio.ensure_future(
-            self._client.abort_multipart_upload(**self._target, UploadId=upload_id)
-        )
+        (upload_id, mark), self._begun = self._begun, None
+        aborting = asyncio.ensure_future(self._abort(upload_id, mark))
         try:
             await asyncio.shield(aborting)
         except asyncio.CancelledError:
             await asyncio.wait([aborting], timeout=5)
             raise
-        except (ClientError, BotoCoreError, HTTPClientError):
-            # Gone already, or the server is: a lifecycle rule on the bucket is the backstop.
-            return
+
+    async def _abort(self, upload_id: str, mark: Mark | None) -> None:
+        # One that arrives later would stay.
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._writer._aborted(_name(self._key), upload_id, mark)
 
 
-async def _exists(client: Any, target: Mapping[str, str]) -> bool:
-    try:
-        await client.head_object(**target)
-    except (ClientError, BotoCoreError, HTTPClientError, OSError, TimeoutError):
-        return False
-    return True
-
-
-def _kept_fields(head: Head) -> dict[str, Any]:
+def _kept_fields(head: Head, notes: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, parameter in _KEPT.items():
         value = head.headers.get(name)
@@ -239,19 +375,29 @@ def _kept_fields(head: Head) -> dict[str, Any]:
     meta = {
         name.lower().removeprefix(_META): value
         for name, value in head.headers
-        if name.lower().startswith(_META) and value.isascii()
+        if name.lower().startswith(_META) and value.isascii() and not is_ours(name)
     }
-    if meta and sum(len(name) + len(value) for name, value in meta.items()) <= _MAX_META_BYTES:
+    room = _MAX_META_BYTES - sum(len(name) + len(value) for name, value in meta.items())
+    if room < 0:
+        meta, room = {}, _MAX_META_BYTES
+    for name, value in notes.items():
+        if len(name) + len(value) <= room:
+            meta[name] = value
+            room -= len(name) + len(value)
+    if meta:
         fields["Metadata"] = meta
     return fields
 
 
-def _judged(error: Exception, bucket: str, key: bytes) -> Outcome:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-    if code in _EXISTS:
-        return Skipped(Reason.EXISTS)
+def _code(error: Exception) -> str:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+
+
+def _raise(error: Exception, bucket: str, key: bytes) -> Never:
+    code = _code(error)
+    reason = FAULTS.get(code) or _STATUSES.get(code) or Reason.WRITE_FAILED
     message = f"s3://{bucket}/{_name(key)}: the write failed ({code})"
-    raise WriteError(Reason.WRITE_FAILED, message, is_final=code in _FINAL) from error
+    raise WriteError(reason, message, is_final=code in _FINAL) from error
 
 
 def _name(key: bytes) -> str:

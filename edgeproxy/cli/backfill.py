@@ -1,19 +1,30 @@
 """`edgeproxy backfill`: see and steer the jobs that fill the bucket."""
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgeproxy.backfill.job import State
+from edgeproxy.backfill.job import LIVE, State
+from edgeproxy.bulk.summary import Progress
 from edgeproxy.cli.common import CONFIG, fail, printable, steered
+from edgeproxy.cli.drain import drain
+from edgeproxy.cli.look import duration, size, watching
+from edgeproxy.clock import SystemClock
 
 
 @click.group()
 def backfill() -> None:
-    """See and steer the jobs of the running gateway that fill the bucket."""
+    """See and steer the jobs of the running gateway that fill the bucket; fill it in bulk."""
 
+
+backfill.add_command(drain)
+
+
+_LOOK_EVERY_S = 0.5
 
 _FILTERS = (
     click.option(
@@ -39,13 +50,22 @@ def _filters(states: tuple[str, ...], group: str | None, prefix: str | None) -> 
     return {name: value for name, value in given.items() if value}
 
 
+def _changed(path: Path, what: str, answer: str, numbers: tuple[int, ...], **filters: Any) -> int:
+    """Have `what` done to the jobs that are meant; gives how many, which the gateway calls `answer`."""
+    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
+    if not any(wanted):
+        fail(f"{what}: want NUMBERS, --state, --group or --prefix")
+    everything = {"limit": 10**9}
+    return sum(steered(path, f"/backfill/{what}", one | everything, {})[answer] for one in wanted)
+
+
 @backfill.command()
 @CONFIG
 @_filtered
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ls(path: Path, as_json: bool, limit: int, **filters: Any) -> None:
-    """List jobs, the newest first."""
+    """List jobs, the newest first: number, state, attempts, bytes, duration, last change, object, reason."""
     answer = steered(path, "/backfill", {**_filters(**filters), "limit": limit})
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -53,9 +73,9 @@ def ls(path: Path, as_json: bool, limit: int, **filters: Any) -> None:
     if answer["paused"]:
         click.echo("paused: no job is begun until `edgeproxy backfill resume`", err=True)
     for job in answer["jobs"]:
-        size = f"{job['bytes']}B" if job["bytes"] is not None else "-"
         name = printable(f"{job['group']}:{job['key']}")
-        row = f"{job['number']:>7}  {job['state']:<7}  {job['attempts']:>2}  {size:>11}  {job['changed_at']}"
+        told = f"{size(job['bytes']):>10}  {duration(job['took_s']):>9}  {job['changed_at'][:19]}Z"
+        row = f"{job['number']:>7}  {job['state']:<7}  {job['attempts']:>2}  {told}"
         click.echo(f"{row}  {name}{'  ' + job['reason'] if job['reason'] else ''}")
 
 
@@ -72,7 +92,12 @@ def show(path: Path, as_json: bool, number: int) -> None:
         if as_json:
             click.echo(json.dumps(job, indent=2))
         else:
-            told = {name: value for name, value in job.items() if value not in (None, "")}
+            looks = {"bytes": size, "took_s": duration}
+            told = {
+                name: looks[name](value) if name in looks else value
+                for name, value in job.items()
+                if value not in (None, "")
+            }
             click.echo("\n".join(f"{name:<10}  {printable(str(value))}" for name, value in told.items()))
 
 
@@ -83,14 +108,23 @@ def show(path: Path, as_json: bool, number: int) -> None:
 def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
     """Queue jobs again: those with NUMBERS, or else all that the filters cover.
 
-    Those that wait, are at work or are stored are left alone.
+    Those that wait, are at work or are stored are left alone. `retry --state dead` takes up again all
+    that were tried as often as they may be, such as after an outage of their source.
     """
-    wanted = [{"number": number} for number in numbers] or [_filters(**filters)]
-    if not any(wanted):
-        fail("retry: want NUMBERS, --state, --group or --prefix")
-    everything = {"limit": 10**9}
-    queued = sum(steered(path, "/backfill/retry", one | everything, {})["queued"] for one in wanted)
-    click.echo(f"queued again: {queued}")
+    click.echo(f"queued again: {_changed(path, 'retry', 'queued', numbers, **filters)}")
+
+
+@backfill.command()
+@CONFIG
+@_filtered
+@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+def cancel(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
+    """Let jobs be done no more: those with NUMBERS, or else all that the filters cover.
+
+    What is at work is given up soon, unless it ends before. `retry` queues them again.
+    """
+    done = _changed(path, "cancel", "cancelled", numbers, **filters)
+    click.echo(f"cancelled: {done}")
 
 
 @backfill.command()
@@ -107,3 +141,60 @@ def resume(path: Path) -> None:
     """Begin jobs again."""
     steered(path, "/backfill/resume", {}, {})
     click.echo("resumed")
+
+
+@backfill.command()
+@CONFIG
+def wait(path: Path) -> None:
+    """Wait until no job waits or is at work, and show how far that is.
+
+    Exit status: 0 none failed meanwhile, 1 some did.
+    """
+    clock = SystemClock()
+    started, most, first = clock.elapsed(), 0, -1
+    with watching() as watch:
+        while True:
+            jobs = steered(path, "/stats", {})["jobs"]
+            live = sum(jobs[state] for state in LIVE)
+            bad = jobs[State.FAILED] + jobs[State.DEAD]
+            first = bad if first < 0 else first
+            # More may come meanwhile.
+            most = max(most, live)
+            failed = max(0, bad - first)
+            watch(Progress("waiting", most - live, most, 0, failed, clock.elapsed() - started, 0))
+            if not live:
+                break
+            time.sleep(_LOOK_EVERY_S)
+    click.echo(", ".join(f"{state.value}: {jobs[state]:,}" for state in State if state not in LIVE))
+    sys.exit(1 if failed else 0)
+
+
+_GROUP = click.option("--group", help="The origin group; all, where it is not given.")
+
+
+@backfill.command()
+@CONFIG
+@_GROUP
+@click.argument("paths", nargs=-1, required=True)
+def refresh(path: Path, group: str | None, paths: tuple[str, ...]) -> None:
+    """See whether the sources of PATHS have something else by now, and if so replace the objects.
+
+    Objects that somebody else has put into the bucket are left alone.
+    """
+    said = steered(path, "/backfill/refresh", {}, _objects(paths, group))["refresh"]
+    click.echo(", ".join(f"{word}: {number}" for word, number in sorted(said.items())))
+
+
+@backfill.command()
+@CONFIG
+@_GROUP
+@click.option("--for", "lasting", default="1d", show_default=True, help="How long; 0s = fill them again.")
+@click.argument("paths", nargs=-1, required=True)
+def forget(path: Path, group: str | None, lasting: str, paths: tuple[str, ...]) -> None:
+    """Do not fill the objects of PATHS, which were deleted on purpose, for a while."""
+    asked = {**_objects(paths, group), "for": lasting}
+    click.echo(f"tombstones: {steered(path, '/backfill/tombstones', {}, asked)['tombstones']}")
+
+
+def _objects(paths: tuple[str, ...], group: str | None) -> dict[str, Any]:
+    return {"paths": list(paths), **({"group": group} if group is not None else {})}

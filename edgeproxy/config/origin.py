@@ -9,7 +9,7 @@ from edgeproxy.config.kinds import CustomHeaderName, PathText, Private, Whole, i
 from edgeproxy.config.section import Section
 
 # VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
-_HEADER_VALUE = Private(
+HEADER_VALUE = Private(
     r"(?:[!-~](?:[!-~ \t]{0,1781}[!-~])?)?",
     "at most 1783 ASCII characters without blanks around them",
     "text",
@@ -19,23 +19,25 @@ PATH_PREFIX = PathText(
 )
 
 
+def stand_once(values: dict[str, str]) -> dict[str, str]:
+    """Refuse header fields of which one stands in two spellings."""
+    spellings: dict[str, str] = {}
+    for name in values:
+        other = spellings.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(f"one of {other} and {name}, which are the same header")
+    return values
+
+
 class WithHeaders(Section):
     """What is sent with every request."""
 
-    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, _HEADER_VALUE]] = Field(
+    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, HEADER_VALUE]] = Field(
         default={}, repr=False
     )
     """Fields that are set on every request to this origin, over the viewer's. Values count as secrets."""
 
-    @field_validator("custom_headers")
-    @classmethod
-    def _stand_once(cls, values: dict[str, str]) -> dict[str, str]:
-        spellings: dict[str, str] = {}
-        for name in values:
-            other = spellings.setdefault(name.lower(), name)
-            if other != name:
-                raise ValueError(f"one of {other} and {name}, which are the same header")
-        return values
+    _stand_once = field_validator("custom_headers")(stand_once)
 
 
 class Reached(WithHeaders):

@@ -31,6 +31,7 @@ def broken_references(tree: dict[str, Any]) -> Iterator[Mistake]:
     yield from _behavior_names(tree)
     yield from _host_for_s3(tree)
     yield from _unreached(_listed(tree, "behaviors"))
+    yield from _sources(tree)
     yield from _unreached(_rules(tree))
     yield from _idle_rules(tree)
     yield from _kept_jobs(tree)
@@ -166,8 +167,37 @@ def _unreached(sections: list[tuple[Place, dict[str, Any]]]) -> Iterator[Mistake
             yield Mistake(dotted((*place, "path_pattern")), seen, "the wider pattern below the narrower")
 
 
+def _sources(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """Sources and what rules say of them."""
+    origins, sources = _section(tree, "origins"), _section(tree, "backfill").get("sources")
+    named = sources if isinstance(sources, dict) else {}
+    for name, source in named.items():
+        place: Place = ("backfill", "sources", name)
+        if name in origins:
+            yield Mistake(dotted(place), "has the name of an origin", "a name of its own")
+        if not isinstance(source, dict):
+            continue
+        yield from _unknown((*place, "origin"), source.get("origin"), origins)
+        redirects = _read(Whole(0, 10), source.get("follow_redirects", "0"))
+        if redirects and _is_s3(tree, source.get("origin")):
+            wanted = "0 for an s3 origin, which sends nobody elsewhere"
+            yield Mistake(dotted((*place, "follow_redirects")), f"got {redirects}", wanted)
+    for place, rule in _rules(tree):
+        asked = rule.get("sources")
+        for index, name in enumerate(asked if isinstance(asked, list) else ()):
+            if named:
+                yield from _unknown((*place, "sources", index), name, named)
+            else:
+                yield Mistake(
+                    dotted((*place, "sources", index)), f"got {shown(name)}", "a name in backfill.sources"
+                )
+
+
 def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
-    """Rules for which no S3 primary ever fails over: nothing would ever be copied by them."""
+    """Rules for which no S3 primary ever fails over: nothing would ever be copied by them.
+
+    One that makes the viewer wait and says where objects come from needs a bucket alone.
+    """
     if any(
         origin.get("type") not in ("s3", "http", "pool") for origin in _sections(tree, "origins").values()
     ):
@@ -177,9 +207,12 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
         statuses = group.get("failover_on")
         if _is_s3(tree, next(iter(_origins_behind(tree, name)), None)) and isinstance(statuses, list):
             filled |= {str(status) for status in statuses}
+    has_bucket = any(_is_s3(tree, behavior.get("target_origin")) for _, behavior in _behaviors(tree))
     for place, rule in _rules(tree):
         statuses = rule.get("on_status") or ["403", "404"]
         if str(rule.get("enabled", "true")).lower() == "false" or not isinstance(statuses, list):
+            continue
+        if has_bucket and rule.get("mode") in ("generate", "redirect") and rule.get("sources"):
             continue
         if filled.isdisjoint(map(str, statuses)):
             wanted = "an origin group with an s3 origin first and such a status in failover_on"

@@ -1,6 +1,7 @@
 """Is the bucket to be filled with what the full origin just gave, and if not, why."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from edgeproxy.core.directives import cache_control, targeted
 from edgeproxy.core.failover import Attempt
@@ -12,9 +13,22 @@ from edgeproxy.core.reason import Reason
 MAX_KEY_BYTES = 1024
 """Longest S3 object key.  S3 User Guide, "Object key naming guidelines"."""
 
+MISSING_STATUSES = frozenset({403, 404})
+"""What a bucket says of what it has not; the former to those who may not list it."""
 _FILLING_METHODS = frozenset({"GET", "HEAD"})
 # A whole object, a part of it, or "you have it already": in each case the full origin has it.
 _FILLING_STATUSES = frozenset({200, 206, 304})
+
+
+class Mode(StrEnum):
+    """When an object is fetched for the bucket, and what the viewer gets meanwhile."""
+
+    QUEUE = "queue"
+    """Later, behind the viewer's back, who gets the full origin's answer at once."""
+    GENERATE = "generate"
+    """While the viewer waits, who gets that very object."""
+    REDIRECT = "redirect"
+    """While the viewer waits, who is then sent to the same address again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,21 @@ class Rule:
     on_status: frozenset[int]
     max_object_bytes: int
     enabled: bool = True
+    methods: frozenset[str] = _FILLING_METHODS
+    """Methods of viewers that lead to it."""
+    content_types: tuple[str, ...] = ()
+    """Media types, lower case and without parameters, such as `image/*`; none = every type."""
+    min_object_bytes: int = 0
+    mode: Mode = Mode.QUEUE
+    sources: tuple[str, ...] = ()
+    """Where objects come from, in order; none = the group's secondary."""
+    refresh_s: float | None = None
+    """How often it is looked whether the object has changed at its source; None = never."""
+
+    @property
+    def makes_at_once(self) -> bool:
+        """Whether viewers wait for what it covers."""
+        return self.enabled and self.mode is not Mode.QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +86,71 @@ def on_served(
         return Reason.METHOD_NOT_CACHED
     if "authorization" in sent.headers:
         return Reason.AUTHORIZATION
-    if sent.host or "cookie" in sent.headers or (sent.query and not key.query):
+    if "cookie" in sent.headers:
         return Reason.VARIES
     rule = rule_for(key.path, rules)
+    # Where it comes from elsewhere, what the secondary was asked and has said does not matter.
+    if (rule is None or not rule.sources) and (sent.host or (sent.query and not key.query)):
+        return Reason.VARIES
     if rule is None:
         return Reason.NO_RULE
     if not rule.enabled:
         return Reason.NO_BACKFILL
+    if sent.method not in rule.methods:
+        return Reason.METHOD_NOT_CACHED
     if trail[0].reason is not None or trail[0].status not in rule.on_status:
         return Reason.PRIMARY_STATUS
-    if trail[-1].reason is not None or head.status not in _FILLING_STATUSES:
+    reason = unfit_key(key, prefix)
+    if reason is None and not rule.sources:
+        reason = _unfit_answer(rule, trail[-1], head)
+    return reason or Fill(object_key(key.path, prefix), rule)
+
+
+def _unfit_answer(rule: Rule, last: Attempt, head: Head) -> Reason | None:
+    if last.reason is not None or head.status not in _FILLING_STATUSES:
         return Reason.SOURCE_STATUS
-    reason = unfit_key(key, prefix) or unfit_head(head)
-    if reason is not None:
-        return reason
-    if head.status == 200 and head.length is not None and head.length > rule.max_object_bytes:
+    return unfit_head(head) or (unfit_object(rule, head) if head.status == 200 else None)
+
+
+def unfit_object(rule: Rule, head: Head) -> Reason | None:
+    """Why `rule` does not want the object of a 200 with this head; None if it does, as far as that tells."""
+    if not _is_of(rule.content_types, head):
+        return Reason.TYPE_NOT_COPIED
+    if head.length is not None and head.length < rule.min_object_bytes:
+        return Reason.TOO_SMALL
+    if head.length is not None and head.length > rule.max_object_bytes:
         return Reason.TOO_LARGE
-    return Fill(object_key(key.path, prefix), rule)
+    return None
+
+
+def _is_of(types: tuple[str, ...], head: Head) -> bool:
+    """Whether the media type is one of `types`.  RFC 9110 §8.3.1, §12.5.1."""
+    own = (head.headers.get("content-type") or "").partition(";")[0].strip(" \t").lower()
+    names = {own, f"{own.partition('/')[0]}/*", "*/*"} if own else {"*/*"}
+    return not types or not names.isdisjoint(types)
+
+
+def on_missing(sent: Request, status: int, rules: tuple[Rule, ...], prefix: str = "") -> Fill | Reason | None:
+    """Judge what the primary says of an object: is it to be made while the viewer waits?
+
+    None where no rule has that in mind, else why not. What the viewer gets comes from the bucket, which
+    knows of paths alone; so a query or a field matters to nobody, unless the rule's source takes it.
+    """
+    if status not in MISSING_STATUSES:
+        return None
+    rule = rule_for(sent.path, rules)
+    if rule is None or rule.mode is Mode.QUEUE:
+        return None
+    if status not in rule.on_status:
+        return Reason.PRIMARY_STATUS
+    if not rule.enabled:
+        return Reason.NO_BACKFILL
+    if sent.method not in rule.methods:
+        return Reason.METHOD_NOT_CACHED
+    if "authorization" in sent.headers:
+        return Reason.AUTHORIZATION
+    key = object_key(sent.path, prefix)
+    return Fill(key, rule) if _is_key(key) else Reason.BAD_KEY
 
 
 def rule_for(path: str, rules: tuple[Rule, ...]) -> Rule | None:
@@ -88,10 +165,11 @@ def unfit_key(key: CacheKey, prefix: str = "") -> Reason | None:
         return Reason.QUERY_IN_KEY
     if key.cookies or any(value is not None for name, value in key.headers if name != "accept-encoding"):
         return Reason.VARIES
-    name = object_key(key.path, prefix)
-    if not name or name.endswith(b"/") or len(name) > MAX_KEY_BYTES:
-        return Reason.BAD_KEY
-    return None
+    return None if _is_key(object_key(key.path, prefix)) else Reason.BAD_KEY
+
+
+def _is_key(name: bytes) -> bool:
+    return 0 < len(name) <= MAX_KEY_BYTES and not name.endswith(b"/")
 
 
 def unfit_head(head: Head) -> Reason | None:

@@ -139,10 +139,11 @@ def on_reply(
     found: Stored | None,
     requested_at: float,
     received_at: float,
+    keep_s: float | None = None,
 ) -> Verdict:
     """What becomes of an origin's answer.  `sent` is the request as the origin got it.
 
-    RFC 9111 §3, §4.3.3.
+    `keep_s`: it is kept no longer, whatever the policy says.  RFC 9111 §3, §4.3.3.
     """
     if head.status == 304 and found is not None:
         new_head = freshened(found.head, head)
@@ -151,14 +152,16 @@ def on_reply(
     if head.status >= 500 and (excuse := excused(found, policy, head.status, received_at)) is not None:
         return excuse
     reason = may_store(sent, head, policy, received_at)
-    if reason is not None:
-        return Pass(reason)
+    if reason is not None or keep_s == 0:
+        return Pass(reason or Reason.NO_STORE)
     kept = stored(sent, head, policy, requested_at, received_at)
     control = policy.ttl.control(head)
     has_window = bool(control.stale_while_revalidate or control.stale_if_error)
     if kept.fresh_for(received_at) <= 0 and not validators(head) and not has_window:
         # Never fresh and nothing to validate it by: it could never be used.  RFC 9111 §3.
         return Pass(Reason.NO_CACHE if control.no_cache else Reason.NO_LIFETIME)
+    if keep_s is not None:
+        kept = replace(kept, lifetime_s=min(kept.lifetime_s, kept.age(received_at) + keep_s))
     return Keep(kept)
 
 

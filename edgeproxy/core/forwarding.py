@@ -87,6 +87,7 @@ def forwarded(
         headers=Headers(fields),
         host=request.host if wants_host else "",
         query=selected_query(request.query, _merged(key.query, policy.query)),
+        asked=request,
     )
 
 

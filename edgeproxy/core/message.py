@@ -1,7 +1,7 @@
 """Requests, response heads and their fields.  RFC 9110 §5-§7."""
 
 from collections.abc import AsyncIterable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Fields that speak of one connection only, RFC 9110 §7.6.1; the last three are older habits.
 HOP_BY_HOP = frozenset(
@@ -111,6 +111,8 @@ class Request:
     viewer: str = ""
     """Address of the viewer, for `X-Forwarded-For`; empty for requests of our own."""
     body: AsyncIterable[bytes] | None = None
+    asked: "Request | None" = field(default=None, compare=False, repr=False)
+    """The viewer's own request, if this is what an origin gets of it."""
 
     @property
     def target(self) -> str:

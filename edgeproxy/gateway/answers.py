@@ -3,16 +3,19 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from math import ceil
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
-from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
+from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError, UnavailableError
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
 from edgeproxy.core.validation import is_not_modified, is_range_current
+from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
 from edgeproxy.record import Record
@@ -36,6 +39,10 @@ class Answer:
     body: bytes | AsyncIterator[bytes]
     record: Record
     close: Callable[[], None] = field(default=_nothing, repr=False)
+    excerpt: Slice | None = None
+    """Where `body` stands in the body of an entry in memory, if that is all that it is."""
+    repeat: Repeat | None = None
+    """What it takes to answer the same request so again."""
 
 
 def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
@@ -43,10 +50,11 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     body, headers = entry.body, visit.request.headers
     head = dated(entry.stored.head, entry.stored.received_at)
     method = visit.request.method
+    nothing = Slice(0, -1, len(body))
     if _has_it(visit.request, head):
-        return _answer(visit, not_modified(head), b"", report)
+        return _excerpt(_answer(visit, not_modified(head), b"", report), body, nothing)
     if method == "HEAD":
-        return _answer(visit, _of_length(head, len(body)), b"", report)
+        return _excerpt(_answer(visit, _of_length(head, len(body)), b"", report), body, nothing)
     asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
         asked = requested_slices(headers.get("range"), len(body))
@@ -55,8 +63,9 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     partial = head.headers if asked is None else head.headers.without(_OF_THE_CONTENT)
     match asked:
         case None:
-            whole = _part(body, Slice(0, len(body) - 1, len(body)))
-            return _answer(visit, _of_length(head, len(body)), whole, report)
+            all_of_it = Slice(0, len(body) - 1, len(body))
+            whole = _part(body, all_of_it)
+            return _excerpt(_answer(visit, _of_length(head, len(body)), whole, report), body, all_of_it)
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
             # Nothing is in no coding.
@@ -64,11 +73,18 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
             return _answer(visit, Head(416, headers), b"", report)
         case (part,):
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
-            return _answer(visit, Head(206, partial.having(*fields)), _part(body, part), report)
+            answer = _answer(visit, Head(206, partial.having(*fields)), _part(body, part), report)
+            return _excerpt(answer, body, part)
         case _:
             parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
             fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
             return _answer(visit, Head(206, partial.having(*fields)), _joined(parts, body), report)
+
+
+def _excerpt(answer: Answer, body: bytes | Blob, part: Slice) -> Answer:
+    if isinstance(body, bytes):
+        answer.excerpt = part
+    return answer
 
 
 def _has_it(request: Request, head: Head) -> bool:
@@ -150,8 +166,14 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     if not isinstance(error, RequestError):
         record.fault = error.message
         sentence = _SENTENCES.get(status, "edgeproxy could not answer this request")
+        if error.reason is Reason.NO_NODE:
+            sentence = "none of the origin's servers can be asked at the moment"
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    retry_after_s = error.retry_after_s if isinstance(error, UnavailableError) else rest_s
+    if status == 503 and retry_after_s is not None:
+        # RFC 9110 §10.2.3: whole seconds, and not so few that it would be too early.
+        fields.append(("Retry-After", str(ceil(retry_after_s))))
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
     report = Report(XCache.ERROR, forward, reason, fresh_for_s=rest_s)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
@@ -180,7 +202,7 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
     head = Head(
         status,
         found.head.headers.without(
-            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
+            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression", "x-edge-upstream"}
         ),
     )
     if _has_it(request, head):
@@ -241,4 +263,16 @@ def _finished(
             headers = headers.having(("X-Edge-Backfill", record.backfill))
         if record.compression:
             headers = headers.having(("X-Edge-Compression", record.compression))
+    upstream = record.upstream
+    if upstream is not None and (front.debug_headers or upstream.is_told):
+        headers = _naming(headers, upstream)
     return Answer(Head(head.status, headers), body, record, close)
+
+
+def _naming(headers: Headers, upstream: Attempt) -> Headers:
+    """With the node that answered, and how long it took.  W3C Server Timing."""
+    passed, took_ms = headers.get("server-timing"), (upstream.took_s or 0.0) * 1000
+    timing = f'upstream;dur={took_ms:.1f};desc="{upstream.node}"'
+    return headers.having(
+        ("X-Edge-Upstream", upstream.node), ("Server-Timing", f"{passed}, {timing}" if passed else timing)
+    )

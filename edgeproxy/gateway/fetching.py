@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, assert_never
 
 from edgeproxy.backfill.filler import Filler
+from edgeproxy.backfill.queue import QueueError
 from edgeproxy.clock import Clock
 from edgeproxy.core.compression import Coding, coded, coding_for, still_coded
 from edgeproxy.core.decision import Excuse, Fail, Fetch, Keep, Pass, Refresh, on_error, on_head, on_reply
 from edgeproxy.core.errors import EdgeError, OriginError, RememberedError
 from edgeproxy.core.forwarding import to_be_shared
-from edgeproxy.core.invalidation import Invalidation, by_unsafe_method
+from edgeproxy.core.invalidation import Invalidation, Reach, by_unsafe_method
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Request
 from edgeproxy.core.ranges import complete_length
@@ -27,6 +28,8 @@ from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
 from edgeproxy.store.folder import DiskError
 from edgeproxy.store.tiers import Found, Tiers
+
+_DELETED = frozenset({200, 202, 204})
 
 
 class Fetcher:
@@ -65,6 +68,8 @@ class Fetcher:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
             visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
+            if sent.method == "DELETE" and reply.head.status in _DELETED:
+                await self._to_the_end(self._bury(visit, target, sent.path))
             written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
             if written:
                 # A viewer that leaves does not undo what it has written.
@@ -73,6 +78,13 @@ class Fetcher:
             reply.close()
             raise
         return reply
+
+    async def _bury(self, visit: Visit, target: str, path: str) -> None:
+        """See to it that what was deleted from a bucket stays so for a while."""
+        try:
+            await self._filler.deleted(target, path)
+        except QueueError as error:
+            visit.record.fault = f"what was deleted may be filled again: {error}"
 
     async def _to_the_end(self, doing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(doing)
@@ -138,6 +150,20 @@ class Fetcher:
         self._flights.invalidate(invalidation)
         forgiven = self._failures.invalidate(invalidation)
         return forgiven + await self._cache.invalidate(invalidation)
+
+    def refilled(self, path: str) -> None:
+        """The bucket has something else under `path` than a moment ago: forget it, here and elsewhere."""
+        task = asyncio.get_running_loop().create_task(self._forget_old(path))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forget_old(self, path: str) -> None:
+        what = Invalidation(Reach.PATH, path)
+        # Where it cannot be done, what is stored goes when its time is up.
+        with suppress(DiskError):
+            await self.invalidate(what)
+        if self._elsewhere is not None:
+            await self._elsewhere(what)
 
     def is_under_way(self, key: CacheKey) -> bool:
         """Whether there is a flight that a request with this key would join."""
@@ -224,7 +250,9 @@ class Fetcher:
         status = reply.head.status
         # A 304 that nobody asked for refreshes nothing.
         found = entry.stored if entry is not None and (status != 304 or flight.fetch.conditions) else None
-        verdict = on_reply(sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now())
+        verdict = on_reply(
+            sent, reply.head, visit.behavior.cache, found, requested_at, self._clock.now(), reply.keep_s
+        )
         match verdict:
             case Refresh() | Excuse():
                 assert entry is not None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeproxy.core.failover import Attempt
-from edgeproxy.core.message import Head, Request
+from edgeproxy.core.message import Head, Headers, Request
 
 
 async def no_body() -> AsyncIterator[bytes]:
@@ -38,6 +38,15 @@ class Reply:
     """Whether the message says where the body ends; otherwise a cut cannot be told from its end."""
     trail: tuple[Attempt, ...] = ()
     """Every origin that was asked, in order; the last one gave this answer."""
+    notes: Headers = field(default_factory=Headers)
+    """What we noted with the object when we wrote it, see `core/provenance`; not for viewers."""
+    url: str = ""
+    """Where it was asked for, as far as somebody may want to know."""
+    filling: str = ""
+    """What became of having the object made that the bucket lacked: "stored" or a `Reason`. Empty: that was
+    not tried. Where it was this is the answer, and no other origin's."""
+    keep_s: float | None = None
+    """Seconds for which it may be kept at most, whatever else is said; 0 = not at all."""
 
 
 class Origin(Protocol):

@@ -200,8 +200,10 @@ class Errand:
             raise
         status = reply.head.status
         outcome = pool.judged(member, status)
-        took_s = call.answered() if outcome is Outcome.OK else None
-        if outcome is not Outcome.OK:
+        took_s = call.took_s
+        if outcome is Outcome.OK:
+            call.answered()
+        else:
             call.ended(outcome, f"{member.name}: answered {status}")
         reply.trail = (self._note(member, status, took_s=took_s),)
         deadline = self._limit.when() if self._limit is not None else None

@@ -172,14 +172,17 @@ class Call:
         self._has_begun = False
         self._has_ended = False
 
-    def answered(self) -> float:
-        """The head of a good answer came; gives the seconds that it took."""
+    @property
+    def took_s(self) -> float:
+        """Seconds up to now."""
+        return self._elapsed() - self._sent_at
+
+    def answered(self) -> None:
+        """The head of a good answer came."""
         member, now = self._member, self._elapsed()
-        took_s = now - self._sent_at
         member.state = begun(member.state, self._sent_at, now, self._rules)
-        member.durations = noted(member.durations, took_s, now)
+        member.durations = noted(member.durations, now - self._sent_at, now)
         self._has_begun = True
-        return took_s
 
     def ended(self, outcome: Outcome, why: str = "") -> None:
         """It is over; `why` it failed, in words."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
+from edgeproxy import __version__
 from edgeproxy.core.balancing.breaker import Outcome
 from edgeproxy.core.balancing.budget import HEDGES, Budget, Hedging, earned, hedge_after_s, spent
 from edgeproxy.core.balancing.budget import opened as opened_budget
@@ -25,6 +26,7 @@ from edgeproxy.core.failover import Attempt
 from edgeproxy.core.jsonrpc import methods_in
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.annotating import for_the_whole, with_members
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.conduct import Conduct
 from edgeproxy.origins.errand import Errand
@@ -73,6 +75,10 @@ class PoolOrigin:
     def members(self) -> tuple[Member, ...]:
         """The nodes as they are now, in the order in which they were given."""
         return tuple(self._members.values())
+
+    def now(self) -> float:
+        """The monotonic clock's time, by which the nodes' states tell theirs."""
+        return self._elapsed()
 
     async def replace(self, endpoints: Sequence[Endpoint], conduct: Conduct | None = None) -> None:
         """From now on these are the nodes, and that the conduct. Names have to differ.
@@ -138,9 +144,8 @@ class PoolOrigin:
         self._hedges = earned(self._hedges, self._elapsed(), HEDGES)
         body = await held(request.body, conduct.max_held, self._room) if request.body is not None else None
         try:
-            errand = Errand(
-                self, self.dressed(request), body, is_idempotent=self._is_idempotent(request.method, body)
-            )
+            sent = self.dressed(for_the_whole(request) if conduct.annotates else request)
+            errand = Errand(self, sent, body, is_idempotent=self._is_idempotent(request.method, body))
             reply = await errand.run()
         finally:
             if body is not None:
@@ -148,7 +153,10 @@ class PoolOrigin:
         took_s = reply.trail[-1].took_s
         if took_s is not None:
             self._durations = noted(self._durations, took_s, self._elapsed())
-        return reply
+        if not conduct.annotates:
+            return reply
+        members = {"__server__": reply.trail[-1].node, "__version__": __version__}
+        return await with_members(reply, request.method, members, conduct.max_held, self._room)
 
     def dressed(self, request: Request) -> Request:
         """`request` with the fields that all nodes get."""

@@ -6,13 +6,14 @@ response behavior for Amazon S3 origins".
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.paths import key_path, object_key
+from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.validation import CONDITIONAL
 from edgeproxy.origins.base import Reply, whole_body
@@ -30,7 +31,7 @@ _CODE = re.compile(rb"<Code>\s*([A-Za-z]{1,64})\s*</Code>")
 _VERSION = re.compile(r"(?:^|&)(versionId=[A-Za-z0-9._\-]{1,1024})(?:&|\Z)")
 
 # Error codes by which the server refuses us, not the object. They must not look like a missing key.
-_FAULTS = {
+FAULTS = {
     **dict.fromkeys(
         (
             "InvalidAccessKeyId",
@@ -95,14 +96,17 @@ class S3Origin:
         *,
         path: str = "",
         custom_headers: Headers,
+        shows_notes: bool = False,
     ) -> None:
+        """`shows_notes`: whether viewers see what the backfill noted with an object."""
         self.name = name
+        self.path = path
         self._bucket = bucket
         self._wire = wire
         self._keys = keys
         self._now = now
-        self._path = path
         self._custom_headers = custom_headers
+        self._shows_notes = shows_notes
 
     async def fetch(self, request: Request) -> Reply:
         """Ask for the object that the path names.
@@ -111,7 +115,7 @@ class S3Origin:
         than lacks the object; a 403 `AccessDenied` is a reply, as S3 says so of a missing key to those
         who may not list the bucket.
         """
-        key = object_key(request.path, self._path)
+        key = object_key(request.path, self.path)
         if not key:
             # The bucket itself: a GET would list it.
             return _missing(self.name)
@@ -122,7 +126,11 @@ class S3Origin:
         except OriginError as error:
             error.trail = (Attempt(self.name, error.failover_as, error.reason),)
             raise
-        reply.head = Head(reply.head.status, reply.head.headers.without(_DROPPED))
+        headers = reply.head.headers.without(_DROPPED)
+        reply.notes = Headers(pair for pair in headers if is_ours(pair[0]))
+        if len(reply.notes) and not self._shows_notes:
+            headers = headers.without(name.lower() for name, _ in reply.notes)
+        reply.head = Head(reply.head.status, headers)
         reply.trail = (Attempt(self.name, reply.head.status),)
         return reply
 
@@ -136,22 +144,31 @@ class S3Origin:
         if tags is not None:
             # S3 makes no weak tags and matches none: this one was S3's own until we compressed its object.
             kept = kept.having(("If-None-Match", tags.replace('W/"', '"')))
-        headers = kept.having(*self._custom_headers, ("Host", self._bucket.host))
+        return await self._sent(replace(request, path=path, query=query, headers=kept))
+
+    async def _sent(self, request: Request) -> Reply:
+        """The reply to `request`, whose path and query are in S3's canonical form, signed."""
+        headers = request.headers.having(*self._custom_headers, ("Host", self._bucket.host))
         keys = await self._keys.current()
         if keys is not None and request.method != "OPTIONS":
             signature = signed_headers(
                 keys,
                 method=request.method,
                 host=self._bucket.host,
-                path=path,
-                query=query,
+                path=request.path,
+                query=request.query,
                 region=self._bucket.region,
                 now=self._now(),
                 payload_sha256=EMPTY_SHA256 if request.body is None else UNSIGNED_PAYLOAD,
             )
             headers = headers.having(*signature)
-        url = f"{self._bucket.base}{path}{'?' if query else ''}{query}"
-        return await self._wire.exchange(request.method, url, headers, request.body)
+        return await self._wire.exchange(
+            request.method, f"{self._bucket.base}{request.target}", headers, request.body
+        )
+
+    async def listing(self, query: str) -> Reply:
+        """The reply to a GET of the bucket itself; `query` is sorted and encoded.  Raises `OriginError`."""
+        return await self._sent(Request("GET", self._bucket.root or "/", query))
 
     async def _judged(self, request: Request, key: bytes, reply: Reply) -> Reply:
         """The reply once its error document has been read: is it about the object, or about us?"""
@@ -164,8 +181,8 @@ class S3Origin:
             reply = _documented(reply.head.status, reply.head.headers, document)
         match = _CODE.search(document)
         code = match[1].decode() if match is not None else ""
-        if code in _FAULTS:
-            raise OriginError(_FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
+        if code in FAULTS:
+            raise OriginError(FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
         if code in _IMPOSSIBLE_KEY:
             return _documented(404, reply.head.headers, document)
         return reply

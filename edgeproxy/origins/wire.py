@@ -13,7 +13,7 @@ from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply, no_body
-from edgeproxy.origins.localhost import Pinned, Resolver
+from edgeproxy.origins.localhost import FarResolver, Pinned, Resolver
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
@@ -46,13 +46,20 @@ class Wire:
     """
 
     def __init__(
-        self, name: str, patience: Patience, *, tls_verify: bool = True, address: str | None = None
+        self,
+        name: str,
+        patience: Patience,
+        *,
+        tls_verify: bool = True,
+        is_far: bool = False,
+        address: str | None = None,
     ) -> None:
-        """`address`: where the server is, whatever its name resolves to."""
+        """`is_far`: no name leads to this machine or its link. `address`: where every name leads."""
         self._name = name
+        self._address = address
+        self._resolver = FarResolver if is_far else Resolver
         self._patience = patience
         self._tls_verify = tls_verify
-        self._address = address
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -62,7 +69,7 @@ class Wire:
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
-                resolver=Resolver() if self._address is None else Pinned(self._address),
+                resolver=self._resolver() if self._address is None else Pinned(self._address),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None,

@@ -20,13 +20,13 @@ from edgeproxy.core.storing import Stored
 from edgeproxy.store.blob import Blob, Sums, TornError, file_bytes
 from edgeproxy.store.catalog import Catalog, CatalogError
 from edgeproxy.store.draft import GROWTH_BYTES, Draft, write
+from edgeproxy.store.faults import Faults
 from edgeproxy.store.folder import DiskError, Folder, NoRoomError, Threads
 
 T = TypeVar("T")
 
 _TOUCH_S = 5.0
 """How long uses are only remembered before they are written down."""
-_TELL_S = 10.0
 _AT_ONCE = 500
 """Entries that are purged in one transaction: other processes wait no longer than for that many."""
 
@@ -58,16 +58,14 @@ class DiskCache:
     ) -> None:
         self.max_bytes = max_bytes
         self.max_object_bytes = max_object_bytes
-        self.faults = 0
         self._folder = folder
         self._catalog = Catalog(folder.catalog, max_bytes)
         self._threads = Threads()
         self._writer = writer
         self._now = now
-        self._on_fault = on_fault
+        self._faults = Faults(on_fault, now)
         self._uses: dict[int, float] = {}
         self._touched_at = now()
-        self._told_at = 0.0
 
     async def open(self) -> None:
         """Sweep away what this process was writing when it was last killed.  Raises `DiskError`."""
@@ -206,7 +204,7 @@ class DiskCache:
             "entries": total.entries if total is not None else None,
             "used_bytes": total.bytes if total is not None else None,
             "max_bytes": self.max_bytes,
-            "faults": self.faults,
+            "faults": self._faults.count,
         }
 
     def _note_use(self, number: int) -> None:
@@ -233,13 +231,8 @@ class DiskCache:
 
     def note(self, error: DiskError) -> None:
         """Count a fault, and tell it, but not once for every request."""
-        if isinstance(error, NoRoomError):
-            return
-        self.faults += 1
-        now = self._now()
-        if now - self._told_at > _TELL_S:
-            self._told_at = now
-            self._on_fault(f"disk cache: {error} ({self.faults} faults so far)")
+        if not isinstance(error, NoRoomError):
+            self._faults.note(f"disk cache: {error}")
 
     async def _quietly(self, doing: Awaitable[T]) -> T | None:
         """None where the disk fails: nobody who waits can do anything about it."""

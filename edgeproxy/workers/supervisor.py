@@ -4,14 +4,15 @@ import asyncio
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
+from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import LIVE, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
@@ -19,12 +20,16 @@ from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
+from edgeproxy.gateway.changes import Applied
+from edgeproxy.origins.pools import Order
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
 from edgeproxy.workers.merging import merged
+from edgeproxy.workers.pooling import merged_node, merged_pools
 from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
 
@@ -107,6 +112,7 @@ class Supervisor:
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
+        self._node_orders: dict[tuple[str, str], Order] = {}
         self._keeping: list[asyncio.Task[None]] = []
         self.is_draining = False
 
@@ -144,6 +150,8 @@ class Supervisor:
             try:
                 with suppress(ChannelClosedError):
                     await channel.ask("ping")
+                    for (pool, node), order in list(self._node_orders.items()):
+                        await channel.ask("order_node", (order, pool, node))
                     slot.taken(channel)
                     has_served = True
                 await running
@@ -205,15 +213,36 @@ class Supervisor:
             invalidation(path)
         return int(max(await self._all("invalidate", paths)))
 
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge everywhere what has changed in a bucket; gives the largest number of keys, as `invalidate`.
+
+        Raises `DiskError` and `NotDoneError`.
+        """
+        applied: list[Applied] = await self._all("changed", events)
+        return max(applied, key=lambda one: one.keys)
+
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """The jobs of all workers, who share them or, in memory, have each their own with its own numbers."""
+        """The jobs of all workers, who share them or, in memory, have each their own."""
         answers = await self._of_jobs("jobs", wanted)
-        found = [job for _, jobs in answers for job in jobs]
+        found = sorted((job for _, jobs in answers for job in jobs), key=_moment, reverse=True)
         return all(is_paused for is_paused, _ in answers), found[: wanted.limit]
 
     async def retry_jobs(self, wanted: Wanted) -> int:
         """Queue these jobs again; gives how many."""
         return sum(await self._of_jobs("retry_jobs", wanted))
+
+    async def cancel_jobs(self, wanted: Wanted) -> int:
+        """Let these jobs be done no more; gives how many."""
+        return sum(await self._of_jobs("cancel_jobs", wanted))
+
+    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
+        """Look at the sources of these objects: one worker does it for all."""
+        said: dict[str, int] = await self._slots[0].ask("refresh_objects", asked)
+        return said
+
+    async def bury_objects(self, asked: Asked) -> int:
+        """Do not fill these objects; gives how many tombstones there are."""
+        return int(max(await self._all("bury_objects", asked)))
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Let no worker begin a job, or all."""
@@ -223,6 +252,20 @@ class Supervisor:
         if self._queue.is_durable:
             return [await self._slots[0].ask(what, value)]
         return await self._all(what, value)
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools as all workers see them."""
+        return merged_pools(await self._all("pools"))
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node by every worker, also by those that are yet to come.
+
+        Raises `ValueError` and `NotDoneError`.
+        """
+        nodes = await self._all("order_node", (order, pool, node))
+        if order is not Order.PING:
+            self._node_orders[pool, node] = order
+        return merged_node(nodes)
 
     async def drain(self) -> tuple[int, Drained]:
         """Let all finish what runs; gives what was cut off or given up."""
@@ -258,6 +301,11 @@ class Supervisor:
         self.kill()
 
 
+def _moment(job: dict[str, object]) -> tuple[str, int]:
+    """When it was added: each worker counts its own."""
+    return str(job["added_at"]), int(str(job["number"]))
+
+
 def _end_of(process: SpawnProcess) -> str:
     code = process.exitcode or 0
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -287,7 +335,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
             return "draining" if supervisor.is_draining else None
 
         await supervisor.start()
-        async with administered(config, supervisor, why_not_ready) as admin:
+        async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
             name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")

@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Any
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Member
 from edgeproxy.backfill.queue import QueueError
 from edgeproxy.config.schema import Config
@@ -73,12 +73,24 @@ class Worker:
                 return await app.invalidate(value)
             case "forget":
                 return await app.forget(value)
+            case "changed":
+                return await app.changed(value)
             case "jobs":
                 return await app.jobs(value)
             case "retry_jobs":
                 return await app.retry_jobs(value)
+            case "cancel_jobs":
+                return await app.cancel_jobs(value)
+            case "refresh_objects":
+                return await app.refresh_objects(value)
+            case "bury_objects":
+                return await app.bury_objects(value)
             case "pause_jobs":
                 return await app.pause_jobs(value)
+            case "pools":
+                return await app.pools()
+            case "order_node":
+                return await app.order_node(*value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()

@@ -28,6 +28,7 @@ KEYS = st.none() | st.builds(CacheKey, st.just("GET"), TEXTS, TEXTS)
         max_bytes=st.integers(0, 2**70),
         query=PATHS,
         headers=st.lists(st.tuples(TOKENS, VALUES)).map(tuple),
+        refresh=st.booleans(),
     )
 )
 def test_a_job_is_the_same_after_it_was_written(job: Job) -> None:
@@ -56,6 +57,7 @@ def test_the_least_that_a_message_has_to_say() -> None:
         ('{"v":1,"uri":"/a","querystring":[]}', "querystring: got [], want text"),
         ('{"v":1,"uri":"/a","key":"\\ud800"}', "key: got '\\ud800', want text that is Unicode"),
         ('{"v":1,"uri":"/a","key_hex":"xy"}', "key_hex: got 'xy', want hexadecimal digits"),
+        ('{"v":1,"uri":"/a","refresh":1}', "refresh: got 1, want true or false"),
         ('{"v":1,"uri":"/a","max_bytes":-1}', "max_bytes: got -1, want bytes"),
         ('{"v":1,"uri":"/a","max_bytes":true}', "max_bytes: got True, want bytes"),
         ('{"v":1,"uri":"/a","headers":{}}', "headers: got {}, want a list of [name, value]"),

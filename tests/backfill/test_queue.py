@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeproxy.backfill.job import Ending, Job, Lease, State, Wanted
+from edgeproxy.backfill.job import Ending, Job, Lease, Lost, State, Wanted
 from edgeproxy.backfill.ledger import Ledger, Moment
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Queue, QueueError, Terms
@@ -64,7 +64,12 @@ class Made:
 
     async def taken(self) -> Lease:
         lease = await self.queue.lease()
-        assert lease is not None
+        assert isinstance(lease, Lease)
+        return lease
+
+    async def took(self, job: Job) -> Lease:
+        lease = await self.queue.take(job)
+        assert isinstance(lease, Lease)
         return lease
 
     async def counts(self) -> dict[str, int]:
@@ -169,6 +174,24 @@ async def test_a_lease_that_runs_out_is_another_ones(make: Make, clock: Hand) ->
     assert await made.counts() == {"stored": 1}
 
 
+async def test_what_is_given_back_for_a_while_has_lost_nothing(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.put(job("a"))
+    lease = await made.taken()
+    await made.queue.release(lease, 20, Reason.SOURCE_DOWN)
+    (entry,) = await made.queue.entries(Wanted())
+    assert (entry.state, entry.reason, entry.job.attempt) == (State.QUEUED, Reason.SOURCE_DOWN, 0)
+    clock.time += 19
+    assert await made.queue.lease() is None
+    clock.time += 1
+    again = await made.taken()
+    assert again.job.attempt == 1
+    await made.queue.release(again)
+    (entry,) = await made.queue.entries(Wanted())
+    assert (entry.state, entry.job.attempt) == (State.QUEUED, 0)
+    assert (await made.taken()).job.key == b"a"
+
+
 async def test_a_lease_that_is_extended_holds(make: Make, clock: Hand) -> None:
     made = await make()
     await made.put(job("a"))
@@ -187,8 +210,92 @@ async def test_a_job_that_its_workers_do_not_survive_is_dead(make: Make, clock: 
         assert (await made.taken()).job.key == b"a"
         assert (await made.taken()).job.key == b"b"
         clock.time += 30
+    assert await made.queue.take(job("a")) is Reason.RETRY_LATER, "it killed whoever was at it"
+    for name in "ab":
+        assert await made.queue.lease() == Lost(replace(job(name), attempt=2))
     assert await made.queue.lease() is None
     assert await made.counts() == {"dead": 2}
+
+
+async def test_what_is_wanted_now_is_taken_whether_it_waits_or_is_new(make: Make) -> None:
+    made = await make()
+    await made.put(job("a"), job("b"))
+    assert not await made.queue.is_held(job("b"))
+    b, c = await made.took(replace(job("b"), query="v=2")), await made.took(job("c"))
+    assert (b.job.attempt, b.job.query, c.job.attempt) == (1, "v=2", 1)
+    assert await made.queue.is_held(job("b"))
+    assert await made.queue.take(job("b")) is Reason.QUEUED_ALREADY
+    assert (await made.taken()).job.key == b"a"
+    assert await made.queue.lease() is None
+    assert await made.queue.settle(b, STORED, 1)
+    assert await made.queue.settle(c, STORED, 1)
+    assert not await made.queue.is_held(job("b"))
+    assert await made.counts() == {"leased": 1, "stored": 2}
+
+
+async def test_what_was_taken_by_one_who_died_is_another_ones(make: Make, clock: Hand) -> None:
+    made = await make()
+    first = await made.took(job("a"))
+    clock.time += 29
+    assert await made.queue.extend([first]) == []
+    clock.time += 29
+    assert await made.queue.take(job("a")) is Reason.QUEUED_ALREADY
+    clock.time += 1
+    assert not await made.queue.is_held(job("a"))
+    second = await made.took(job("a"))
+    assert (second.number, second.job.attempt) == (first.number, 2)
+    assert not await made.queue.settle(first, STORED, 1)
+    assert await made.queue.settle(second, STORED, 1)
+
+
+async def test_what_is_not_taken(make: Make, clock: Hand) -> None:
+    made = await make()
+    await made.queue.settle(await made.took(job("missing")), MISSING, 0)
+    assert await made.queue.take(job("missing")) is Reason.SOURCE_STATUS
+    assert await made.queue.settle(await made.took(job("a")), AGAIN, 1, 10)
+    assert await made.queue.take(job("a")) is Reason.RETRY_LATER
+    clock.time += 10
+    await made.took(job("a"))
+    await made.put(job("b"), job("c"))
+    assert await made.queue.take(job("d")) is Reason.QUEUE_FULL
+    await made.queue.pause(True)
+    assert await made.queue.take(job("b")) is Reason.PAUSED
+    assert await made.counts() == {"queued": 2, "leased": 1, "skipped": 1}
+
+
+async def test_what_is_cancelled_is_done_no_more(make: Make, clock: Hand) -> None:
+    made = await make(replace(TERMS, capacity=9, history=9))
+    names = ("stored", "extended", "retried", "released", "lost", "waits", "delayed")
+    leases = {name: await made.took(job(name)) for name in names[:5]}
+    await made.put(job("waits"))
+    assert await made.queue.settle(await made.took(job("delayed")), AGAIN, 1, 10)
+    await made.took(job("kept"))
+    assert await made.queue.cancel(Wanted(prefix=b"none")) == 0
+    done = [await made.queue.cancel(Wanted(prefix=name.encode(), group="media")) for name in names]
+    assert done == [1] * 7
+    assert await made.queue.cancel(Wanted(prefix=b"lost")) == 0, "it is already"
+    assert await made.counts() == {"leased": 6, "skipped": 2}
+    assert await made.queue.settle(leases["stored"], STORED, 1), "that cannot be undone"
+    assert await made.queue.extend([leases["extended"]]) == [leases["extended"]]
+    assert await made.queue.settle(leases["retried"], AGAIN, 1, 10)
+    await made.queue.release(leases["released"])
+    assert await made.queue.lease() is None
+    assert await made.queue.take(job("lost")) is Reason.QUEUED_ALREADY
+    clock.time += 30
+    assert await made.queue.take(job("lost")) is Reason.RETRY_LATER
+    assert (await made.taken()).job.key == b"kept"
+    assert await made.counts() == {"leased": 1, "stored": 1, "skipped": 6}
+    ended = await made.queue.entries(Wanted(frozenset({State.SKIPPED})))
+    assert {entry.reason for entry in ended} == {Reason.CANCELLED}
+    assert await made.queue.retry(Wanted(prefix=b"waits")) == 1
+    again = await made.taken()
+    assert await made.queue.extend([again]) == [], "what is wanted again is not cancelled any more"
+
+
+async def test_the_jobs_of_several_workers_have_each_a_number_of_its_own(clock: Hand) -> None:
+    made = [Made(MemoryQueue(TERMS, clock, first=number, step=2)) for number in (1, 2)]
+    numbers = [[(await one.took(job(name))).number for name in "ab"] for one in made]
+    assert numbers == [[1, 3], [2, 4]]
 
 
 async def test_what_is_to_be_tried_again_waits(make: Make, clock: Hand) -> None:
@@ -299,7 +406,7 @@ async def test_several_processes_never_have_the_same_job(opened: Make, clock: Ha
 
     async def all_of(made: Made) -> list[bytes]:
         keys = []
-        while (lease := await made.queue.lease()) is not None:
+        while isinstance(lease := await made.queue.lease(), Lease):
             keys.append(lease.job.key)
         return keys
 

@@ -30,11 +30,13 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  express_lane: true
   drain_timeout: 30s
   debug_headers: false
 admin:
   listen: '[::1]:8081'
   token: '***'
+  distribution_id: local
 cache:
   memory: 1GiB
   disk: null
@@ -145,10 +147,34 @@ default_behavior:
   compress: false
 custom_error_responses: []
 backfill:
+  sources:
+    images:
+      origin: site
+      path: '{rest}'
+      strip_prefix: ''
+      query: [w]
+      pass_headers: all
+      block_headers: [X-Who]
+      set_headers:
+        X-Token: '***'
+      follow_redirects: 0
+      redirect_hosts: []
+      rate: 12.5
+      bandwidth: 1MiB
+      breaker:
+        failures: 5
+        rest: 30s
   rules:
   - path_pattern: '*'
+    mode: queue
+    sources: [images]
     on_status: [404]
+    methods: [GET, HEAD]
+    content_types: []
+    min_object: 0B
     max_object: 5TiB
+    refresh:
+      every: 1d
     enabled: true
   queue: memory
   concurrency: 4
@@ -157,16 +183,29 @@ backfill:
   backoff_base: 1s
   backoff_cap: 1m
   lease: 30s
+  make_concurrency: 16
+  make_timeout: 1m
   missing_for: 1m
   history: 10000
   part_size: 8MiB
+  parts_at_once: 2
+  write_timeout: 2m
+  tombstone_for: 1d
+events:
+  token: '***'
+  sqs: null
+  ignore_principals: [filler]
 """
 
 
 def test_every_default_is_filled_in_and_every_secret_hidden() -> None:
     config = parse(
         """
-backfill: {rules: [{on_status: [404]}]}
+backfill:
+  sources:
+    images: {origin: site, query: [w], pass_headers: all, block_headers: [X-Who],
+      set_headers: {X-Token: hush}, rate: 12.5, bandwidth: 1MiB}
+  rules: [{on_status: [404], sources: [images], refresh: {every: 1d}}]
 behaviors: [{path_pattern: "/$$x/*", target_origin: site, cache_policy: p, allowed_methods: [GET, POST]}]
 origin_request_policies: {r: {query: all, cookies: {all_except: [c]}}}
 response_headers_policies:
@@ -189,6 +228,7 @@ origins:
   site: {type: http, url: "http://127.0.0.1:9100/", read_timeout: 1.5s}
 cache: {memory: 1024MiB}
 admin: {listen: "[::1]:8081", token: hunter2}
+events: {token: hunter2, ignore_principals: [filler]}
 server: {aliases: [www.example.com]}
 """,
         {},

@@ -8,6 +8,8 @@ from tests.config.conftest import SMALL, Told
 
 S3 = "origins: {o: {type: s3, bucket: assets, %s}}\ndefault_behavior: {target_origin: o}"
 HTTP = "origins: {o: {type: http, url: http://a, %s}}\ndefault_behavior: {target_origin: o}"
+POOL = "origins: {o: {type: pool, nodes: [{url: http://a}], %s}}\ndefault_behavior: {target_origin: o}"
+NODES = "origins: {o: {type: pool, nodes: [%s]}}\ndefault_behavior: {target_origin: o}"
 POLICY = SMALL + "cache_policies: {p: {%s}}"
 ERROR = SMALL + "custom_error_responses: [{%s}]"
 DRESS = SMALL + "response_headers_policies: {p: {%s}}"
@@ -28,6 +30,17 @@ PATTERN = 'a path as it stands in a URL, such as /images/*.jpg (no "//", no ".."
 CUSTOM = "the name of a header that edgeproxy does not set itself"
 FREE = "the name of a header that a policy may change"
 VALUE = "at most 1783 ASCII characters without blanks around them"
+
+
+SOURCE = "backfill.sources.a"
+TEMPLATE = (
+    "want a path such as /originals{rest}, in which {path} is the viewer's, {rest} what strip_prefix leaves of it,"
+    ' and {key} the object\'s key without "/" in front'
+)
+
+
+def source(settings: str) -> str:
+    return small(f"backfill: {{sources: {{a: {{origin: site, {settings}}}}}}}")
 
 
 def small(more: str) -> str:
@@ -95,6 +108,21 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "origin path": (S3 % "origin_path: /a/", 'origins.o.origin_path: got "/a/", want a path such as /production, with "/" in front and none at the end'),
     "attempts": (S3 % "connection_attempts: 4", "origins.o.connection_attempts: got 4, want a whole number from 1 to 3"),
     # Shapes.
+    "pool without nodes": (NODES % "", "origins.o.nodes: got 0 of them, want at least 1"),
+    "pool of backups": (NODES % "{url: http://a, tier: backup}", "origins.o.nodes: got [{url: ..., tier: ...}], want at least one whose tier is primary"),
+    "nodes of one name": (NODES % "{url: http://a}, {url: http://b, name: a}", "origins.o.nodes: got [{url: ...}, {url: ..., name: ...}], want a name of its own for each node; a stands twice"),
+    "node without weight": (NODES % "{url: http://a, weight: 0}", "origins.o.nodes[0].weight: got 0, want a whole number from 1 to 1000"),
+    "node with a path in its URL": (NODES % "{url: http://a/v1}", 'origins.o.nodes[0].url: got "http://a/v1", want scheme, host and port such as https://www.example.com:8443 (a path goes to origin_path)'),
+    "setting of a node": (NODES % "{url: http://a, wieght: 1}", 'origins.o.nodes[0].wieght: is not a setting, want "weight"'),
+    "header of a node": (NODES % '{url: http://a, custom_headers: {X-A: "sé"}}', f"origins.o.nodes[0].custom_headers.X-A: got ***, want {VALUE}"),
+    "credentials of two sorts": (NODES % "{url: http://a, credentials: {token: t, username: u, password: p}}", "origins.o.nodes[0].credentials: got ***, want a token, or username and password"),
+    "name without password": (NODES % "{url: http://a, credentials: {username: u}}", "origins.o.nodes[0].credentials: got ***, want a token, or username and password"),
+    "race without checks": (POOL % "algorithm: race", 'origins.o.algorithm: got "race", want checks beside it, which say what a ping is'),
+    "algorithm": (POOL % "algorithm: best", 'origins.o.algorithm: got "best", want one of p2c-ewma, least-load, round-robin, random, ip-hash, fastest-ping, race, dns'),
+    "value without pointer": (POOL % "checks: {expect_value: ok}", 'origins.o.checks.expect_value: got "ok", want expect_pointer beside it'),
+    "lag without head": (POOL % "checks: {max_lag: 3}", "origins.o.checks.max_lag: got 3, want head_pointer beside it"),
+    "body of a GET": (POOL % "checks: {method: GET, body: x}", 'origins.o.checks.method: got "GET", want POST for a body'),
+    "share": (POOL % "retries: {share: 1.5}", "origins.o.retries.share: got 1.5, want a number from 0 to 1 such as 0.2"),
     "type of origin": ("origins: {o: {type: S3, bucket: abc}}\ndefault_behavior: {target_origin: o}", 'origins.o.type: got "S3", want s3, http or pool'),
     "no type of origin": ("origins: {o: {bucket: abc}}\ndefault_behavior: {target_origin: o}", "origins.o.type: is missing, want s3, http or pool"),
     "list for a type of origin": ("origins: {o: {type: [s3]}}\ndefault_behavior: {target_origin: o}", "origins.o.type: got [s3], want s3, http or pool"),
@@ -106,6 +134,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "list for a key": (S3 % "credentials: {access_key_id: a, secret_access_key: [hunter2]}", f"origins.o.credentials.secret_access_key: got ***, want {TEXT}"),
     "token with blanks": (small("admin: {token: hunter2 x}"), f"admin.token: got ***, want {TEXT}"),
     "mapping for a token": (small("admin: {token: {hunter2: }}"), f"admin.token: got ***, want {TEXT}"),
+    "path for a queue": (small("events: {sqs: {url: /changes}}"), 'events.sqs.url: got "/changes", want the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/changes'),
+    "anonymous for a queue": (small("events: {sqs: {url: 'http://a/b', credentials: anonymous}}"), "events.sqs.credentials: got ***, want default or {access_key_id: ..., secret_access_key: ...}"),
     "word for a choice": (POLICY % "query: some", f'cache_policies.p.query: got "some", want {CHOICE}'),
     "list for a choice": (POLICY % "query: [1]", f"cache_policies.p.query: got [1], want {CHOICE}"),
     "two choices": (POLICY % "cookies: {whitelist: [a], all_except: [b]}", f"cache_policies.p.cookies: got {{whitelist: ..., all_except: ...}}, want {CHOICE}"),
@@ -168,6 +198,28 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "status without a page": (ERROR % "error_code: 404, response_code: 200", "custom_error_responses[0].response_code: got 200, want response_page_path beside it"),
     "page with a query": (ERROR % "error_code: 404, response_page_path: '/a?b=1', response_code: 200", 'custom_error_responses[0].response_page_path: got "/a?b=1", want the path of a page such as /errors/404.html'),
     "error twice": (ERROR % "error_code: 404}, {error_code: 404", "custom_error_responses: got [{error_code: ...}, {error_code: ...}], want each of them once"),
+    "source's path": (source("path: /fixed"), f'{SOURCE}.path: got "/fixed", {TEMPLATE}'),
+    "source's path with another place": (source("path: '/{file}'"), f'{SOURCE}.path: got "/{{file}}", {TEMPLATE}'),
+    "prefix that is not stripped": (source("path: '{path}', strip_prefix: /img"), f'{SOURCE}.strip_prefix: got "/img", want {{rest}} in the path beside it'),
+    "secret passed": (source("pass_headers: [Accept, Cookie]"), f"{SOURCE}.pass_headers: got [Accept, Cookie], want the name of a header that may be passed on (Authorization and Cookie may not)"),
+    "passed twice": (source("pass_headers: [Accept, ACCEPT]"), f"{SOURCE}.pass_headers: got [Accept, ACCEPT], want each of them once"),
+    "no header names": (source("pass_headers: []"), f"{SOURCE}.pass_headers: got [], want none, all or a list: header name"),
+    "blocked of none": (source("block_headers: [Accept]"), f"{SOURCE}.block_headers: got [Accept], want pass_headers: all beside it"),
+    "query": (source("query: some"), f'{SOURCE}.query: got "some", want none, all or a list: parameter'),
+    "parameter": (source("query: [a=b]"), f'{SOURCE}.query: got ["a=b"], want the name of a query parameter'),
+    "set header": (source('set_headers: {X-Token: "hush\\n"}'), f"{SOURCE}.set_headers.X-Token: got ***, want at most 1783 ASCII characters without blanks around them"),
+    "too many redirects": (source("follow_redirects: 11"), f"{SOURCE}.follow_redirects: got 11, want a whole number from 0 to 10"),
+    "hosts without redirects": (source("redirect_hosts: [cdn.example.com]"), f"{SOURCE}.redirect_hosts: got [cdn.example.com], want follow_redirects beside it"),
+    "host": (source("follow_redirects: 1, redirect_hosts: ['http://a/']"), f'{SOURCE}.redirect_hosts[0]: got "http://a/", want a host such as cdn.example.com, or with its port where that is not the usual one'),
+    "no rate": (source("rate: 0"), f"{SOURCE}.rate: got 0, want a number above 0 such as 12.5"),
+    "bandwidth": (source("bandwidth: 10B"), f'{SOURCE}.bandwidth: got "10B", want a size from 1KiB to 1TiB'),
+    "breaker": (source("breaker: {failures: 0}"), f"{SOURCE}.breaker.failures: got 0, want a whole number from 1 to 1000"),
+    "rule's mode": (small("backfill: {rules: [{mode: later}]}"), 'backfill.rules[0].mode: got "later", want one of queue, generate, redirect'),
+    "rule's type": (small("backfill: {rules: [{content_types: [image]}]}"), 'backfill.rules[0].content_types[0]: got "image", want a media type such as image/* or application/pdf'),
+    "rule's sizes": (small("backfill: {rules: [{min_object: 2MiB, max_object: 1MiB}]}"), 'backfill.rules[0].min_object: got "2MiB", want at most max_object'),
+    "rule's method": (small("backfill: {rules: [{methods: [POST]}]}"), 'backfill.rules[0].methods[0]: got "POST", want one of GET, HEAD'),
+    "refresh": (small("backfill: {rules: [{refresh: 1d}]}"), 'backfill.rules[0].refresh: got "1d", want never, on-event or {every: ...} with a duration such as 1d'),
+    "refresh every": (small("backfill: {rules: [{refresh: {every: 0}}]}"), "backfill.rules[0].refresh: got {every: ...}, want a duration of at least 1ms"),
     "rule's status": (small("backfill: {rules: [{on_status: [500, 404]}]}"), "backfill.rules[0].on_status[0]: got 500, want one of 403, 404"),
 }  # fmt: skip
 

@@ -1,10 +1,23 @@
 """Is the bucket to be filled, and if not, why."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.backfilling import MAX_KEY_BYTES, Fill, Rule, on_served, rule_for, unfit_head, unfit_key
+from edgeproxy.core.backfilling import (
+    MAX_KEY_BYTES,
+    Fill,
+    Mode,
+    Rule,
+    on_missing,
+    on_served,
+    rule_for,
+    unfit_head,
+    unfit_key,
+    unfit_object,
+)
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
@@ -212,6 +225,121 @@ def test_on_served_by_rules(
     assert on_served(key, request, trail, head(content_length="101"), rules, prefix) == expected
 
 
+NAMED = replace(REST, sources=("images",))
+IMAGES = replace(REST, content_types=("image/*", "application/pdf"), min_object_bytes=5)
+GETS = replace(REST, methods=frozenset({"GET"}))
+BY_QUERY = Request("GET", "/a.jpg", "token=1")
+
+
+@pytest.mark.parametrize(
+    ("rule", "request_", "trail", "response", "expected"),
+    rows(
+        ("a method", GETS, SENT, MISSING, WHOLE, Fill(b"a.jpg", GETS), "our choice"),
+        (
+            "another method",
+            GETS,
+            Request("HEAD", "/a.jpg"),
+            MISSING,
+            WHOLE,
+            Reason.METHOD_NOT_CACHED,
+            "our choice",
+        ),
+        (
+            "a type",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="Image/PNG; q=1"),
+            Fill(b"a.jpg", IMAGES),
+            "RFC 9110 §8.3.1",
+        ),
+        (
+            "another type",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="imagery/png"),
+            Reason.TYPE_NOT_COPIED,
+            "RFC 9110 §8.3.1",
+        ),
+        ("no type", IMAGES, SENT, MISSING, head(), Reason.TYPE_NOT_COPIED, "RFC 9110 §8.3"),
+        (
+            "too small",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(content_type="application/pdf", content_length="4"),
+            Reason.TOO_SMALL,
+            "our choice",
+        ),
+        (
+            "a part of what is large enough",
+            IMAGES,
+            SENT,
+            MISSING,
+            head(206, content_type="text/html", content_length="1"),
+            Fill(b"a.jpg", IMAGES),
+            "our choice",
+        ),
+        (
+            "a query outside the key, which the source may not depend on",
+            NAMED,
+            BY_QUERY,
+            MISSING,
+            WHOLE,
+            Fill(b"a.jpg", NAMED),
+            "our choice",
+        ),
+        (
+            "what the secondary lacks, a source may have",
+            NAMED,
+            SENT,
+            (Attempt("bucket", 404), Attempt("site", 404)),
+            head(404, cache_control="no-store"),
+            Fill(b"a.jpg", NAMED),
+            "our choice",
+        ),
+        (
+            "what the bucket has, nobody has to give",
+            NAMED,
+            SENT,
+            (Attempt("bucket", 500), Attempt("site", 200)),
+            WHOLE,
+            Reason.PRIMARY_STATUS,
+            "our choice",
+        ),
+        (
+            "for one user",
+            NAMED,
+            sent(authorization="x"),
+            MISSING,
+            WHOLE,
+            Reason.AUTHORIZATION,
+            "RFC 9111 §3.5",
+        ),
+        ("by cookies", NAMED, sent(cookie="a=1"), MISSING, WHOLE, Reason.VARIES, "the key is the path alone"),
+    ),
+)
+def test_on_served_by_what_a_rule_wants(
+    rule: Rule, request_: Request, trail: tuple[Attempt, ...], response: Head, expected: Fill | Reason
+) -> None:
+    assert on_served(KEY, request_, trail, response, (rule,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [("4", Reason.TOO_SMALL), ("5", None), ("10000", None), ("10001", Reason.TOO_LARGE), (None, None)],
+)
+def test_a_size_is_looked_at_where_it_is_told(length: str | None, expected: Reason | None) -> None:
+    rule = replace(REST, min_object_bytes=5)
+    assert unfit_object(rule, head(**({"content_length": length} if length else {}))) is expected
+
+
+def test_every_type_is_meant_where_none_is_named() -> None:
+    assert unfit_object(REST, head()) is None
+    assert unfit_object(replace(REST, content_types=("*/*",)), head()) is None
+
+
 def test_the_first_rule_that_matches_decides() -> None:
     assert rule_for("/drafts/a", RULES) is DRAFTS
     assert rule_for("//drafts//a", RULES) is DRAFTS
@@ -319,3 +447,37 @@ def test_what_is_filled_is_a_key_that_s3_takes(rest: str, prefix: str) -> None:
         assert not verdict.key.endswith(b"/")
     else:
         assert verdict is Reason.BAD_KEY
+
+
+MAKING = Rule(Pattern("/made/*"), frozenset({404}), 100, mode=Mode.GENERATE)
+HEADS = Rule(Pattern("/heads/*"), frozenset({404}), 100, mode=Mode.REDIRECT, methods=frozenset({"HEAD"}))
+OFF = Rule(Pattern("/off/*"), frozenset({404}), 100, enabled=False, mode=Mode.GENERATE)
+MADE = Fill(b"made/a b", MAKING)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "expected"),
+    rows(
+        ("it is made", Request("GET", "/made/a%20b"), 404, MADE, "issue 4, generate"),
+        ("whatever part is asked for", Request("HEAD", "/made/a%20b"), 404, MADE, "issue 4, generate"),
+        ("the bucket knows no query", Request("GET", "/made/a%20b", "v=1"), 404, MADE, "our choice"),
+        ("by queue", SENT, 404, None, "issue 4, queue"),
+        ("by no rule", Request("GET", "/other"), 404, None, "issue 4, queue"),
+        ("not enabled", Request("GET", "/off/a"), 404, Reason.NO_BACKFILL, "the configuration"),
+        ("another method", Request("GET", "/heads/a"), 404, Reason.METHOD_NOT_CACHED, "the configuration"),
+        ("another status", Request("GET", "/made/a"), 403, Reason.PRIMARY_STATUS, "the configuration"),
+        ("no fault", Request("GET", "/made/a"), 200, None, "issue 4, generate"),
+        (
+            "in somebody's name",
+            Request("GET", "/made/a", headers=head(authorization="x").headers),
+            404,
+            Reason.AUTHORIZATION,
+            "RFC 9111 §3.5",
+        ),
+        ("no object's name", Request("GET", "/made/"), 404, Reason.BAD_KEY, "S3, object keys"),
+        ("too long", Request("GET", "/made/" + "a" * 1024), 404, Reason.BAD_KEY, "S3, object keys"),
+    ),
+)
+def test_on_missing(request_: Request, status: int, expected: Fill | Reason | None) -> None:
+    rules = (MAKING, HEADS, OFF, SMALL)
+    assert on_missing(request_, status, rules) == expected

@@ -517,3 +517,19 @@ def test_forward_words_are_those_of_the_rfc() -> None:
         "request",
         "partial",
     ]
+
+
+@pytest.mark.parametrize("policy", [RFC, FORCED])
+def test_what_may_not_be_kept_is_not_whatever_the_min_ttl(policy: CachePolicy) -> None:
+    """RFC 9111 §3; CloudFront would keep even `no-store` for the min TTL."""
+    response = head(302, cache_control="no-store", date=DATE)
+    assert on_reply(SENT, response, policy, None, NOW, NOW, 0.0) == Pass(Reason.NO_STORE)
+
+
+def test_what_may_be_kept_for_a_while_is_not_kept_longer() -> None:
+    missing = head(404, date=DATE, age="5")
+    verdict = on_reply(SENT, missing, FORCED, None, NOW, NOW, 1.0)
+    assert isinstance(verdict, Keep)
+    assert verdict.stored.fresh_for(NOW) == 1.0
+    longer = on_reply(SENT, missing, FORCED, None, NOW, NOW, 3600.0)
+    assert longer == on_reply(SENT, missing, FORCED, None, NOW, NOW)

@@ -4,14 +4,14 @@ import itertools
 import operator
 import string
 import time
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.core.errors import RequestError
-from edgeproxy.core.paths import Pattern, collapsed, key_path, normalise, object_key
+from edgeproxy.core.paths import Pattern, collapsed, key_path, normalise, object_key, same_address
 from edgeproxy.core.reason import Reason
 from tests.core.conftest import rows, steady
 
@@ -338,6 +338,32 @@ def test_key_path(key: bytes, path: str) -> None:
 def test_key_path_decodes_back_to_the_key(key: bytes) -> None:
     assert object_key(key_path(key)) == key
     assert set(key_path(key)) <= set(string.ascii_letters + string.digits + "-._~/%")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "reference"),
+    rows(
+        ("as it is", "/a%20b.png", "", "/a%20b.png", "RFC 3986 §4.2"),
+        ("with its query", "/a", "v=1&w=//b", "/a?v=1&w=//b", "RFC 3986 §4.2"),
+        ("never another host", "//evil.example/a", "", "/.//evil.example/a", "RFC 3986 §4.2"),
+        ("in ASCII", "/a", "v=\u00fc", "/a?v=%C3%BC", "RFC 3986 §2"),
+    ),
+)
+def test_same_address(path: str, query: str, reference: str) -> None:
+    assert same_address(path, query) == reference
+
+
+@steady
+@given(st.text("/.a%2\\:@", max_size=12), st.text("a=/&?", max_size=6))
+def test_same_address_is_of_the_same_host_and_object(path: str, query: str) -> None:
+    try:
+        path = normalise(f"/{path}")
+    except RequestError:
+        return
+    there = urlsplit(urljoin("http://here.example/x", same_address(path, query)))
+    # A client resolves dot segments (RFC 3986 §5.2.4); urllib does so only in part.
+    assert (there.scheme, there.netloc, there.query) == ("http", "here.example", query)
+    assert there.path in (path, f"/.{path}")
 
 
 def test_a_very_long_path_is_no_harder() -> None:

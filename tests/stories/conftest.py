@@ -9,6 +9,9 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from tests.conftest import Edge, Script, ScriptedOrigin
+from tests.stories import studio as studios
+from tests.stories.bucket import Bucket
+from tests.stories.studio import Studio
 
 
 @dataclass
@@ -63,6 +66,7 @@ async def house(
         queue: str = "",
         cached: str = "[GET, HEAD]",
         request_policy: str = "null",
+        origins: str = "",
         more: str = "",
     ) -> House:
         await s3.create_bucket(Bucket=bucket_name)
@@ -73,6 +77,7 @@ origins:
     {{type: s3, bucket: {bucket_name}, credentials: {{access_key_id: test, secret_access_key: test-secret}},
     {bucket_fields if "endpoint" in bucket_fields else f"endpoint: '{moto}', {bucket_fields}"}}}
   site: {{type: http, url: "{site.url}", connection_attempts: 1}}
+  {origins}
 origin_groups:
   media: {{members: [bucket, site], failover_on: {failover_on}}}
 cache_policies:
@@ -89,3 +94,29 @@ backfill: {{rules: {rules}, backoff_base: 10ms, attempts: 2, part_size: 5MiB, {q
         return House(gateway, site, s3, bucket_name)
 
     return build
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()
+
+
+@pytest.fixture
+async def build(
+    scripted: Callable[[Script], Awaitable[ScriptedOrigin]],
+    edge: Callable[[str], Awaitable[Edge]],
+    bucket: Bucket,
+    studio: Studio,
+) -> studios.Build:
+    """Builds a gateway over `bucket` and `studio`; gives it and the studio's server."""
+
+    async def built(mode: str = "generate", **how: str) -> tuple[Edge, ScriptedOrigin]:
+        s3, maker = await scripted(bucket), await scripted(studio)
+        return await edge(studios.config(mode, s3.url, maker.url, **how)), maker
+
+    return built

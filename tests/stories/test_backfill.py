@@ -1,10 +1,6 @@
 """The backfill behind the viewer's back: patient with faults, strict with bytes, never in the way."""
 
 import asyncio
-import base64
-import hashlib
-
-import pytest
 
 from tests.conftest import Exchange
 from tests.stories.conftest import Build
@@ -54,25 +50,6 @@ async def test_a_source_that_recovers_is_tried_again(house: Build) -> None:
     await h.edge.get("/a", "HEAD")
     assert await h.stored() == {"a": 10}
     assert h.edge.counts() == {"queued": 1, "retried": 1, "stored": 1}
-
-
-@pytest.mark.parametrize(
-    ("digest", "stored"),
-    [(base64.b64encode(hashlib.md5(b"body").digest()).decode(), {"a": 4}), ("AAAAAAAAAAAAAAAAAAAAAA==", {})],
-    ids=["right", "wrong"],
-)
-async def test_bytes_have_to_be_what_their_digest_says(
-    house: Build, digest: str, stored: dict[str, int]
-) -> None:
-    async def told(exchange: Exchange) -> None:
-        await exchange.answer(200, b"body", content_md5=digest)
-
-    h = await house(told)
-    answer, body = await h.edge.get("/a")
-    assert (answer.status, body) == (200, b"body")
-    assert await h.stored() == stored
-    if not stored:
-        assert h.edge.counts() == {"queued": 1, "retried": 1, "dead-digest-mismatch": 1}
 
 
 async def test_an_object_that_is_gone_at_the_source_is_not_tried_again(house: Build) -> None:

@@ -13,8 +13,12 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from edgeproxy.app import Drained
+from edgeproxy.app import Drained, Observers
+from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.cli.main import main
+from edgeproxy.config import parse
+from edgeproxy.log import job_fields
+from edgeproxy.serve import running
 from tests.conftest import Exchange, Script, ScriptedOrigin, edge_of
 from tests.stories.process import Served, served
 from tests.stories.test_workers import workers
@@ -141,6 +145,8 @@ async def test_killed_while_some_are_at_work_and_others_wait(
     async with served(tmp_path, config) as edge:
         await bucket.holds("small", "big", "b", "c")
         await become(edge, {"stored": 4})
+        while await bucket.uploads():
+            await asyncio.sleep(0.02)
     assert sorted(site.begun) == ["/b", "/big", "/big", "/c", "/small", "/small"]
 
 
@@ -163,6 +169,36 @@ async def test_killed_when_it_was_stored_but_not_written_down(
         await become(edge, {"skipped": 1})
     assert site.begun == ["/a"]
     await bucket.holds("a")
+
+
+async def test_a_job_that_nobody_survives_is_told_of(
+    scripted: Starts, bucket: Bucket, text: Callable[..., str], tmp_path: Path
+) -> None:
+    site = Site()
+    config = text(await scripted(site), backfill="attempts: 1")
+    async with served(tmp_path, config) as edge:
+        await missed(edge, "a")
+        await site.has_begun(1)
+        await killed(edge)
+    told: list[tuple[Job, Outcome]] = []
+    seen = Observers(on_job=[lambda job, outcome: told.append((job, outcome))])
+    async with running(parse(config + "\nadmin: {listen: '127.0.0.1:0'}", {}), seen) as gateway:
+        await gateway.app.backfilled()
+        counts = (await gateway.app.stats())["backfill"]
+    assert isinstance(counts, dict)
+    assert counts["dead-worker-lost"] == 1
+    ((job, outcome),) = told
+    assert job.key == b"a"
+    assert job_fields(job, outcome) | {"fault": ""} == {
+        "event": "backfill",
+        "group": "media",
+        "key": "a",
+        "attempt": 1,
+        "outcome": "failed",
+        "reason": "worker-lost",
+        "fault": "",
+    }
+    assert site.begun == ["/a"]
 
 
 async def test_a_drain_finishes_what_is_at_work_and_leaves_the_rest_to_the_next_start(

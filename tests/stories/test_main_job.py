@@ -139,7 +139,11 @@ async def test_metadata_lands_with_the_object(house: Build) -> None:
         "ContentDisposition": 'attachment; filename="a.css"',
         "ContentEncoding": "gzip",
         "ContentLanguage": "de",
-        "Metadata": {"author": "me"},
+        "Metadata": {
+            "author": "me",
+            "edgeproxy-filled-by": "edgeproxy/0.1.0",
+            "edgeproxy-source-url": f"{h.site.url}/a.css",
+        },
     }
     assert head["ExpiresString"] == "Fri, 01 Jan 2100 00:00:00 GMT"
 

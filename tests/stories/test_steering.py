@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edgeproxy.cli.main import main
 from tests.conftest import Exchange, Script, ScriptedOrigin
 from tests.stories.process import Served, served
 from tests.stories.test_admin import asked
+from tests.stories.test_durable import at_work
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 
@@ -81,7 +83,7 @@ async def test_jobs_are_listed_paused_and_tried_again(
         status, told = await said(edge, path, "ls", "--prefix", "gone/")
         paused, row = told.splitlines()
         assert (status, paused) == (0, "paused: no job is begun until `edgeproxy backfill resume`")
-        assert row.split()[1:4] == ["queued", "0", "-"]
+        assert row.split()[1:5] == ["queued", "0", "-", "-"]
         assert row.endswith("  media:gone/\\x1b")
         assert await said(edge, path, "resume") == (0, "resumed")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "failed"))
@@ -90,12 +92,74 @@ async def test_jobs_are_listed_paused_and_tried_again(
             status, told = await said(edge, path, "show", str(job["number"]), "--json")
             assert (status, json.loads(told)) == (0, job)
             assert (job["reason"], job["attempts"]) == ("source-status", 1)
-            assert job["message"] == "the source answered 403"
+            assert job["message"] == "site answered 403"
             assert await said(edge, path, "show", "99") == (1, "there is no job 99")
             assert await said(edge, path, "retry") == (2, "retry: want NUMBERS, --state, --group or --prefix")
         site.is_well = True
         assert await said(edge, path, "retry", "--state", "failed") == (0, "queued again: 1")
+        status, told = await said(edge, path, "wait")
+        assert (status, told) == (0, "stored: 2, skipped: 0, failed: 0, dead: 0")
         await seen(edge, ("a", "stored"), ("gone/\x1b", "stored"))
+
+
+@pytest.mark.parametrize(("workers", "queue"), [(1, "sqlite"), (2, "sqlite"), (2, "memory")])
+async def test_jobs_are_cancelled_whether_they_wait_or_are_at_work(
+    scripted: Starts, moto: str, s3: Any, bucket_name: str, tmp_path: Path, workers: int, queue: str
+) -> None:
+    await s3.create_bucket(Bucket=bucket_name)
+    asked_for: set[str] = set()
+
+    async def hangs(exchange: Exchange) -> None:
+        if exchange.method == "HEAD":
+            await exchange.answer(200, b"body")
+        else:
+            asked_for.add(exchange.target)
+            await asyncio.Event().wait()
+
+    origin = await scripted(hangs)
+    state = f"state: {{folder: '{tmp_path}/state'}}\nserver: {{listen: '127.0.0.1:0', workers: {workers}}}"
+    text = config(moto, bucket_name, origin.url, state).replace(
+        "rules: [{}]", f"rules: [{{}}], queue: {queue}, concurrency: 2, lease: 1s"
+    )
+    async with served(tmp_path, text) as edge:
+        path = tmp_path / "operator.yaml"
+        path.write_text(f"{text}\nadmin: {{listen: '127.0.0.1:{edge.admin}'}}")
+        keys = [f"{letter}{n}" for letter in "ab" for n in range(4)]
+        for key in keys:
+            async with aiohttp.ClientSession() as viewer, viewer.head(f"{edge.url}/{key}") as answer:
+                assert answer.status == 200
+        while len(asked_for) < 2 or len((await listed(edge))["jobs"]) < 8:
+            await asyncio.sleep(0.02)
+        jobs = (await listed(edge))["jobs"]
+        assert len({job["number"] for job in jobs}) == 8
+        busy = next(job for job in jobs if job["state"] == "leased")
+        assert await said(edge, path, "cancel") == (2, "cancel: want NUMBERS, --state, --group or --prefix")
+        assert await said(edge, path, "cancel", str(busy["number"])) == (0, "cancelled: 1")
+        assert await said(edge, path, "cancel", "--prefix", "a") == (
+            *(0, f"cancelled: {4 - (busy['key'][0] == 'a')}"),
+        )
+        assert (await said(edge, path, "cancel", "--group", "media"))[0] == 0
+        await seen(edge, *((key, "skipped") for key in keys))
+        assert {job["reason"] for job in (await listed(edge))["jobs"]} == {"cancelled"}
+        while await at_work(edge):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_paused_queue_in_memory_does_not_hold_up_the_end(
+    scripted: Starts, moto: str, s3: Any, bucket_name: str, tmp_path: Path
+) -> None:
+    await s3.create_bucket(Bucket=bucket_name)
+    origin = await scripted(Site())
+    state = "server: {listen: '127.0.0.1:0', drain_timeout: 1h}"
+    async with served(tmp_path, config(moto, bucket_name, origin.url, state)) as edge:
+        url = f"http://127.0.0.1:{edge.admin}/backfill/pause"
+        async with aiohttp.ClientSession() as operator, operator.post(url, json={}) as answer:
+            assert answer.status == 200
+        async with aiohttp.ClientSession() as viewer, viewer.head(f"{edge.url}/a") as answer:
+            assert answer.status == 200
+        edge.process.send_signal(signal.SIGTERM)
+        status, lines = await edge.ended()
+        assert (status, lines[-1]) == (1, "drained: 0 requests cut off, 0 fetches and 1 jobs given up")
 
 
 @pytest.mark.parametrize(

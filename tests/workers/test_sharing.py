@@ -8,7 +8,10 @@ server: {workers: 4, max_connections: 1000}
 cache: {memory: 64MiB, max_object: 32MiB}
 origins: {site: {type: http, url: "http://127.0.0.1:9", max_connections: 3}}
 default_behavior: {target_origin: site}
-backfill: {concurrency: 8, queue_size: 100}
+backfill:
+  concurrency: 8
+  queue_size: 100
+  sources: {slow: {origin: site, rate: 10, bandwidth: 1MiB}, fast: {origin: site}}
 """
 
 
@@ -18,6 +21,9 @@ def test_a_quarter_of_everything_and_one_at_least() -> None:
     assert (part.cache.memory, part.cache.max_object) == (16 * 2**20, 16 * 2**20)
     assert (part.server.max_connections, part.origins["site"].max_connections) == (250, 1)
     assert (part.backfill.concurrency, part.backfill.queue_size) == (2, 25)
+    assert part.backfill.make_concurrency == 4
+    slow, fast = part.backfill.sources["slow"], part.backfill.sources["fast"]
+    assert (slow.rate, slow.bandwidth, fast.rate, fast.bandwidth) == (2.5, 2**18, None, None)
     assert whole == parse(TEXT, {})
 
 

@@ -1,0 +1,325 @@
+"""What the backfill costs: jobs a second, one large object, and what viewers feel of it.
+
+Starts a bare-protocol origin, a MinIO (scripts/servers builds it) and edgeproxy, and prints medians. Jobs are
+held against a plain loop of the same concurrency in the same run: aiohttp's GET, aiobotocore's PUT.
+
+    python bench/backfill.py [--rounds 3] [--jobs 1000] [--large 512] [--json FILE] [jobs] [large] [viewers]
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import aiohttp
+import uvloop
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.session import get_session as get_plain_session
+
+from edgeproxy.assembly.filling import queue_of, source_of, tombstones_of, worker_of, writers_of
+from edgeproxy.assembly.origins import origins_of
+from edgeproxy.backfill.job import Job
+from edgeproxy.clock import SystemClock
+from edgeproxy.config import Config, parse
+from edgeproxy.store.flight import Flights
+from edgeproxy.store.memory import MemoryCache
+from edgeproxy.store.tiers import Tiers
+from tests.servers import minio
+from tests.servers.server import S3Server
+
+ORIGIN, VIEWERS, ADMIN = 19410, 19411, 19412
+SITE = f"http://127.0.0.1:{ORIGIN}"
+SMALL = 10 * 1024
+BLOCK = bytes(64 * 1024)
+CONFIG = """
+server: {{listen: "127.0.0.1:{viewers}"}}
+admin: {{listen: "127.0.0.1:{admin}"}}
+log: {{access: false}}
+{state}
+origins:
+  site: {{type: http, url: "{site}"}}
+  bucket:
+    type: s3
+    bucket: {bucket}
+    endpoint: {endpoint}
+    credentials: {{access_key_id: {user}, secret_access_key: {password}}}
+origin_groups: {{media: {{members: [bucket, site], failover_on: [403, 404]}}}}
+default_behavior: {{target_origin: media}}
+backfill: {{rules: [{{}}], concurrency: {concurrency}, queue_size: 1000000}}
+"""
+
+
+class Origin(asyncio.Protocol):
+    """Answers every head with as many bytes as its path ends with, as fast as they are taken."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.left = 0
+        self.is_full = False
+
+    def data_received(self, data: bytes) -> None:
+        for head in data.split(b"\r\n\r\n")[:-1]:
+            self.left = int(head.split(b" ", 2)[1].rpartition(b"/")[2])
+            fields = b"Content-Type: text/plain\r\nCache-Control: max-age=3600\r\n"
+            self.transport.write(b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: %d\r\n\r\n" % self.left)
+            self.send()
+
+    def send(self) -> None:
+        while self.left and not self.is_full:
+            block = BLOCK if self.left >= len(BLOCK) else BLOCK[: self.left]
+            self.left -= len(block)
+            self.transport.write(block)
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        self.send()
+
+
+def serve_origin() -> None:
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Origin, "127.0.0.1", ORIGIN)
+        await server.serve_forever()
+
+    uvloop.run(main())
+
+
+class Place:
+    """Buckets of a MinIO, a new one for each measurement."""
+
+    def __init__(self, server: S3Server, folder: Path, concurrency: int) -> None:
+        self.server = server
+        self.folder = folder
+        self.concurrency = concurrency
+        self.number = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        keys = (self.server.access_key_id, self.server.secret_access_key)
+        return {
+            "endpoint_url": self.server.endpoint,
+            "region_name": "us-east-1",
+            "aws_access_key_id": keys[0],
+            "aws_secret_access_key": keys[1],
+        }
+
+    def text(self, *, has_state: bool) -> str:
+        """A configuration over a new bucket."""
+        self.number += 1
+        bucket = f"bench-{self.number}"
+        with closing(get_plain_session().create_client("s3", **self.options)) as s3:
+            s3.create_bucket(Bucket=bucket)
+        return CONFIG.format(
+            viewers=VIEWERS,
+            admin=ADMIN,
+            site=SITE,
+            bucket=bucket,
+            endpoint=self.server.endpoint,
+            user=self.server.access_key_id,
+            password=self.server.secret_access_key,
+            concurrency=self.concurrency,
+            state=f"state: {{folder: '{self.folder}/state-{self.number}'}}" if has_state else "",
+        )
+
+    def file(self, *, has_state: bool) -> Path:
+        text = self.text(has_state=has_state)
+        path = self.folder / f"config-{self.number}.yaml"
+        path.write_text(text)
+        return path
+
+    def config(self, *, has_state: bool) -> Config:
+        return parse(self.text(has_state=has_state), {})
+
+
+async def plain(place: Place, jobs: int) -> float:
+    """Jobs a second of a loop as one would write it."""
+    bucket = place.config(has_state=False).origins["bucket"].bucket  # type: ignore[union-attr]
+    config = AioConfig(s3={"addressing_style": "path"}, max_pool_connections=place.concurrency)
+    numbers = iter(range(jobs))
+    async with (
+        get_session().create_client("s3", **place.options, config=config) as s3,
+        aiohttp.ClientSession() as site,
+    ):
+
+        async def work() -> None:
+            for number in numbers:
+                async with site.get(f"{SITE}/{number}/{SMALL}") as answer:
+                    body = await answer.read()
+                await s3.put_object(
+                    Bucket=bucket, Key=f"{number}/{SMALL}", Body=body, ContentType=answer.content_type
+                )
+
+        started = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(place.concurrency)))
+        return jobs / (time.perf_counter() - started)
+
+
+def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
+    """Jobs a second of our worker over the queue named."""
+
+    async def measured(place: Place, jobs: int) -> float:
+        config, clock = place.config(has_state=queue != "memory"), SystemClock()
+        async with AsyncExitStack() as stack:
+            origins = await origins_of(config, clock, stack)
+            writers = await writers_of(config, origins.buckets, stack)
+            waiting = await queue_of(
+                config, clock, frozenset(writers), on_fault=print, on_refused=lambda reason: None
+            )
+            stack.push_async_callback(waiting.close)
+            source = source_of(config, origins, Tiers(MemoryCache(0, 0), None), Flights(), clock, print)
+            tombstones = await tombstones_of(config, clock)
+            stack.push_async_callback(tombstones.close)
+            worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None, tombstones)
+            stack.push_async_callback(worker.drain, 0)
+            started = time.perf_counter()
+            for number in range(jobs):
+                path = f"/{number}/{SMALL}"
+                worker.offer(Job("media", path[1:].encode(), path, None, 2**40))
+            await waiting.written()
+            worker.start()
+            await worker.idle()
+            took_s = time.perf_counter() - started
+            assert worker.counts["stored"] == jobs, worker.counts
+        return jobs / took_s
+
+    return measured
+
+
+LOOPS: dict[str, Callable[[Place, int], Awaitable[float]]] = {
+    "plain aiohttp and aiobotocore": plain,
+    "queue in memory": worked("memory"),
+    "queue in a file (sqlite)": worked("sqlite"),
+}
+
+
+def measure_jobs(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    rates: dict[str, list[float]] = {name: [] for name in LOOPS}
+    for _ in range(options.rounds):
+        for name, loop in LOOPS.items():
+            rates[name].append(uvloop.run(loop(place, options.jobs)))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    alone = next(iter(medians.values()))
+    title = f"10 KiB objects, {options.concurrency} at once"
+    print(f"{title:<42} {'jobs/s':>10} {'of the plain':>14}")
+    for name, median in medians.items():
+        print(f"{name:<42} {median:>10,.0f} {median / alone:>14.2f}")
+    return {"rates": rates, "medians": medians}
+
+
+def drained(
+    place: Place, *paths: str, enqueue: bool = False, config: Path | None = None
+) -> tuple[float, int]:
+    """Seconds that a drain of `paths` took, and the peak of its memory in bytes."""
+    listed = place.folder / "list"
+    listed.write_text("".join(f"{path}\n" for path in paths))
+    config = config or place.file(has_state=False)
+    words = ["-c", str(config), "--list", str(listed), *(["--enqueue"] if enqueue else [])]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeproxy", "backfill", "drain", *words], stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, status
+    return time.perf_counter() - started, usage.ru_maxrss * 1024
+
+
+def measure_large(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    size = options.large * 2**20
+    idle_s, idle_bytes = drained(place, f"/small/{SMALL}")
+    took_s, peak_bytes = drained(place, f"/large/{size}")
+    told = {
+        "size_mib": options.large,
+        "mib_per_s": options.large / (took_s - idle_s),
+        "mib_above_idle": (peak_bytes - idle_bytes) / 2**20,
+    }
+    rate, above = told["mib_per_s"], told["mib_above_idle"]
+    print(f"one object of {options.large} MiB: {rate:,.0f} MiB/s, {above:,.1f} MiB above idle at most")
+    return told
+
+
+async def latencies(seconds: float) -> list[float]:
+    """Milliseconds of hits, one after the other, with a short rest between."""
+    took: list[float] = []
+    async with aiohttp.ClientSession() as viewer:
+        ending = time.perf_counter() + seconds
+        while time.perf_counter() < ending:
+            started = time.perf_counter()
+            async with viewer.get(f"http://127.0.0.1:{VIEWERS}/hit/{SMALL}") as answer:
+                await answer.read()
+                assert answer.status == 200, answer.status
+            took.append((time.perf_counter() - started) * 1000)
+            await asyncio.sleep(0.002)
+    return took
+
+
+def measure_viewers(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    config = place.file(has_state=True)
+    gateway = subprocess.Popen(
+        [sys.executable, "-m", "edgeproxy", "serve", "--config", str(config)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert gateway.stderr is not None
+    gateway.stderr.readline()
+    uvloop.run(latencies(1))
+    idle = uvloop.run(latencies(options.seconds))
+    # More than it can do meanwhile.
+    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "pause", "-c", str(config)], check=True)
+    drained(place, *(f"/{number}/{SMALL}" for number in range(20_000)), enqueue=True, config=config)
+    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "resume", "-c", str(config)], check=True)
+    busy = uvloop.run(latencies(options.seconds))
+    gateway.kill()
+    gateway.wait()
+    told: dict[str, Any] = {}
+    print(f"{'hits, milliseconds':<42} {'p50':>10} {'p99':>14}")
+    for name, took in (("queue idle", idle), ("queue busy", busy)):
+        cuts = statistics.quantiles(took, n=100)
+        told[name] = {"p50": cuts[49], "p99": cuts[98]}
+        print(f"{name:<42} {cuts[49]:>10.2f} {cuts[98]:>14.2f}")
+    ratios = [told["queue busy"][cut] / told["queue idle"][cut] for cut in ("p50", "p99")]
+    print(f"{'busy, of idle':<42} {ratios[0]:>10.2f} {ratios[1]:>14.2f}")
+    return told
+
+
+MEASURES = {"jobs": measure_jobs, "large": measure_large, "viewers": measure_viewers}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[[], *MEASURES], default=[])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--large", type=int, default=512, metavar="MIB")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    origin = multiprocessing.Process(target=serve_origin, daemon=True)
+    origin.start()
+    told: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, minio.running() as server:
+        place = Place(server, Path(folder), options.concurrency)
+        for name in options.what or MEASURES:
+            told[name] = MEASURES[name](place, options)
+    origin.terminate()
+    if options.json is not None:
+        options.json.write_text(json.dumps(told, indent=2))
+
+
+if __name__ == "__main__":
+    main()
