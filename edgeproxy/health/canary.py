@@ -105,7 +105,9 @@ class Canary:
         watches = self._watched(now)
         due = [watch for watch in watches if watch.due <= now]
         for watch in due:
-            watch.due = self._next(watch, watch.due, now)
+            # One that comes late does not make all that follow come late.
+            step_s = self._step_s(watch)
+            watch.due = watch.due + step_s if watch.due + step_s > now else now + step_s
         begun = [watch for watch in due if not watch.is_running]
         if begun:
             for watch in begun:
@@ -136,31 +138,34 @@ class Canary:
         }
         return [watch for watch in self._watches.values() if watch.member.state.duty is not Duty.CORDONED]
 
-    def _next(self, watch: _Watch, after: float, now: float) -> float:
-        """When it is due again. One that comes late does not make all that follow come late."""
-        step_s = watch.pool.conduct.check_every_s * (1 - JITTER + 2 * JITTER * self._random())
-        return after + step_s if after + step_s > now else now + step_s
+    def _step_s(self, watch: _Watch) -> float:
+        return watch.pool.conduct.check_every_s * (1 - JITTER + 2 * JITTER * self._random())
 
     async def _check(self, watches: Sequence[_Watch]) -> None:
-        try:
-            shared = await self._read([watch.key for watch in watches])
-            asked = [watch for watch in watches if not self._heard(watch, shared.get(watch.key))]
-            await asyncio.gather(*(self._ping(watch, shared.get(watch.key)) for watch in asked))
-        finally:
-            for watch in watches:
+        shared = await self._read([watch.key for watch in watches])
+
+        async def check(watch: _Watch) -> None:
+            try:
+                if not self._heard(watch, shared.get(watch.key)):
+                    await self._ping(watch, shared.get(watch.key))
+            finally:
                 watch.is_running = False
+
+        await asyncio.gather(*map(check, watches))
 
     def _heard(self, watch: _Watch, shared: Finding | None) -> bool:
         """Whether somebody else's check will do; it counts as ours then."""
         now, elapsed = self._clock.now(), self._clock.elapsed()
         if shared is None or shared.took_s is None or not self._is_trusted(watch, shared):
             return False
+        if watch.finding is not None and shared.at <= watch.finding.at:
+            return False
         age_s = max(now - shared.at, 0.0)
-        is_news = watch.finding is None or shared.at > watch.finding.at
-        if not is_news or age_s > watch.pool.conduct.check_every_s * (1 + JITTER):
+        due = elapsed - age_s + self._step_s(watch)
+        if due <= elapsed:
             return False
         watch.finding = shared
-        watch.due = max(self._next(watch, elapsed - age_s, elapsed), elapsed)
+        watch.due = due
         self.counts.heard += 1
         self._note(watch, Ping(elapsed - age_s + shared.took_s, shared.took_s, shared.head))
         return True
