@@ -21,6 +21,7 @@ from edgeproxy.assembly.filling import (
     writers_of,
 )
 from edgeproxy.assembly.origins import origins_of
+from edgeproxy.assembly.pools import conduct_of, endpoints_of
 from edgeproxy.backfill.filler import Asked, Burial, Filler
 from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
 from edgeproxy.backfill.making import MakingOrigin
@@ -28,6 +29,7 @@ from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.origins import S3Origin
+from edgeproxy.config.renewing import pools_of
 from edgeproxy.config.schema import Config
 from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
@@ -205,6 +207,12 @@ class App:
     async def pools(self) -> list[dict[str, Any]]:
         """The pools with their nodes, as plain values."""
         return self._pools.listed()
+
+    async def change_pools(self, config: Config) -> None:
+        """Go on with the nodes and the settings that `config` has for the pools."""
+        self.config = config
+        for name, section in pools_of(config).items():
+            await self._pools.change(name, endpoints_of(section), conduct_of(section))
 
     async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
         """Have something done with a node.  Raises `ValueError` where there is none of this name."""

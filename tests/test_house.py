@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("origins", "record"),
     ("store",),
     ("backfill", "health"),
-    ("assembly", "gateway", "log"),
+    ("assembly", "gateway", "log", "reloading"),
     ("lane",),
     ("explain",),
     ("app",),

@@ -138,8 +138,7 @@ def _origin(
 
 
 async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
-    custom = Headers(section.custom_headers.items())
-    pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random, custom_headers=custom)
+    pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random)
     stack.push_async_callback(pool.close)
     await pool.replace(endpoints_of(section))
     return pool

@@ -29,7 +29,7 @@ def endpoints_of(section: PoolOrigin) -> list[Endpoint]:
             node.value(),
             node.url,
             f"{node.path}{section.origin_path}",
-            _headers(node),
+            _headers(section, node),
             patience,
             section.tls_verify,
         )
@@ -37,8 +37,8 @@ def endpoints_of(section: PoolOrigin) -> list[Endpoint]:
     ]
 
 
-def _headers(node: PoolNode) -> Headers:
-    headers = Headers(node.custom_headers.items())
+def _headers(section: PoolOrigin, node: PoolNode) -> Headers:
+    headers = Headers(section.custom_headers.items()).having(*node.custom_headers.items())
     return headers.having(("Authorization", _known_by(node.credentials))) if node.credentials else headers
 
 

@@ -11,7 +11,7 @@ from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.pool import pool
-from edgeproxy.config import Config
+from edgeproxy.config import Config, load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +23,7 @@ def main() -> None:
 @main.command()
 @CONFIG
 def serve(path: Path) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain. SIGHUP reads the pools anew."""
     config = loaded(path)
     from edgeproxy.backfill.queue import QueueError
     from edgeproxy.serve import logged, run
@@ -35,9 +35,16 @@ def serve(path: Path) -> None:
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    def reread() -> Config:
+        return load(path)
+
     observers, log = logged(config, say)
     try:
-        status = run(supervise(config, say) if config.server.workers > 1 else serving(config, observers, say))
+        status = run(
+            supervise(config, say, reread)
+            if config.server.workers > 1
+            else serving(config, observers, say, reread)
+        )
     except StartError as error:
         fail(str(error), status=1)
     except ListenError as error:

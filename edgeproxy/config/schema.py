@@ -209,7 +209,9 @@ class BehaviorSection(Section):
     response_headers_policy: Name | None = None
     """One of `response_headers_policies`, or one of CloudFront's managed policies by its name."""
     allowed_methods: Annotated[tuple[Method, ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
-    """Methods that are let in; the others get 403, as on CloudFront."""
+    """Methods that are let in; the others get `disallowed_status`."""
+    disallowed_status: Annotated[int, OneOf((403, 405))] = 403
+    """What methods that are not let in get: 403 as on CloudFront, or 405 with `Allow` as RFC 9110 has it."""
     cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
     """Methods whose answers are cached; where not given, GET and HEAD as far as they are allowed."""
     compress: Bool = False
@@ -320,6 +322,7 @@ class Config(Section):
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
             compress=section.compress,
+            refuses_with=section.disallowed_status,
             response_headers=self._response_headers(section.response_headers_policy),
         )
 

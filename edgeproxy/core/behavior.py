@@ -5,7 +5,7 @@ CloudFront Developer Guide, "Cache behavior settings".
 
 from dataclasses import dataclass
 
-from edgeproxy.core.errors import RequestError
+from edgeproxy.core.errors import MethodError, RequestError
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import Pattern, collapsed
@@ -28,6 +28,8 @@ class Behavior:
     allowed_methods: frozenset[str]
     cached_methods: frozenset[str]
     compress: bool = False
+    refuses_with: int = 403
+    """What methods that are not allowed get."""
     response_headers: ResponseHeadersPolicy | None = None
 
 
@@ -38,13 +40,13 @@ def behavior_for(path: str, behaviors: tuple[Behavior, ...]) -> Behavior:
 
 
 def admit(request: Request, behavior: Behavior, *, has_body: bool) -> None:
-    """Raise `RequestError` for what the behaviour does not let in: CloudFront answers 403 to both."""
+    """Raise `RequestError` for what the behaviour does not let in: CloudFront answers 403."""
     if request.method not in METHODS:
         raise RequestError(Reason.METHOD_UNKNOWN, f"method {request.method} is not known here", status=501)
     if request.method not in behavior.allowed_methods:
         allowed = ", ".join(m for m in METHODS if m in behavior.allowed_methods)
         message = f"method {request.method} is not allowed for this path, want one of {allowed}"
-        raise RequestError(Reason.METHOD_NOT_ALLOWED, message, status=403)
+        raise MethodError(message, status=behavior.refuses_with, allow=allowed)
     if has_body and request.method in ("GET", "HEAD"):
         message = f"a {request.method} request must not have a body"
         raise RequestError(Reason.BODY_NOT_ALLOWED, message, status=403)

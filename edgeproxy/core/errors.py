@@ -22,6 +22,14 @@ class RequestError(EdgeError):
     """The viewer's fault: refused before any origin is asked."""
 
 
+class MethodError(RequestError):
+    """A method that is not let in; `allow` lists those that are.  RFC 9110 §15.5.6."""
+
+    def __init__(self, message: str, *, status: int, allow: str) -> None:
+        super().__init__(Reason.METHOD_NOT_ALLOWED, message, status=status)
+        self.allow = allow
+
+
 class OriginError(EdgeError):
     """The origin's fault: it gave no usable answer.
 

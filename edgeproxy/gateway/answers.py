@@ -8,7 +8,14 @@ from math import ceil
 from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
-from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError, UnavailableError
+from edgeproxy.core.errors import (
+    EdgeError,
+    MethodError,
+    OriginError,
+    RememberedError,
+    RequestError,
+    UnavailableError,
+)
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
@@ -170,6 +177,8 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
             sentence = "none of the origin's servers can be asked at the moment"
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if isinstance(error, MethodError) and status == 405:
+        fields.append(("Allow", error.allow))
     retry_after_s = error.retry_after_s if isinstance(error, UnavailableError) else rest_s
     if status == 503 and retry_after_s is not None:
         # RFC 9110 §10.2.3: whole seconds, and not so few that it would be too early.

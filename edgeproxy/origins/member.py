@@ -42,6 +42,8 @@ class Endpoint:
     tls_verify: bool = True
     address: str | None = None
     """Where it is, for one of several addresses of a name; None: where the name leads."""
+    each_address: bool = False
+    """Whether each address of its name is a node."""
 
     @property
     def name(self) -> str:
@@ -52,6 +54,11 @@ class Endpoint:
     def host(self) -> str:
         """The `Host` that it gets where the viewer's is not forwarded."""
         return urlsplit(self.url).netloc
+
+    @property
+    def hostname(self) -> str:
+        """The name or address in its URL."""
+        return urlsplit(self.url).hostname or ""
 
 
 class Member:

@@ -8,6 +8,7 @@ there are other nodes now says `PoolOrigin.replace`.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 
 from edgeproxy import __version__
@@ -16,7 +17,7 @@ from edgeproxy.core.balancing.budget import HEDGES, Budget, Hedging, earned, hed
 from edgeproxy.core.balancing.budget import opened as opened_budget
 from edgeproxy.core.balancing.fitness import Fit, NobodyFit, candidates
 from edgeproxy.core.balancing.judging import judged
-from edgeproxy.core.balancing.nodes import Duty, Ping
+from edgeproxy.core.balancing.nodes import Duty, Ping, Rules
 from edgeproxy.core.balancing.quantiles import Durations, noted
 from edgeproxy.core.balancing.race import Finish, after_race
 from edgeproxy.core.balancing.ranking import NO_TURNS, Algorithm, Asked, Order, Random, ranked
@@ -24,8 +25,9 @@ from edgeproxy.core.balancing.retrying import is_idempotent
 from edgeproxy.core.errors import UnavailableError
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.jsonrpc import methods_in
-from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.addresses import Addresses, spread, wanted_names
 from edgeproxy.origins.annotating import for_the_whole, with_members
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.conduct import Conduct
@@ -49,15 +51,15 @@ class PoolOrigin:
         conduct: Conduct,
         elapsed: Callable[[], float],
         random: Random,
-        *,
-        custom_headers: Headers,
     ) -> None:
         """`elapsed` is the monotonic clock, `random` gives numbers in [0, 1)."""
         self.name = name
         self.conduct = conduct
         self._elapsed = elapsed
         self._random = random
-        self._custom_headers = custom_headers
+        self._given: tuple[Endpoint, ...] = ()
+        self._addresses: Addresses = MappingProxyType({})
+        self._changing = asyncio.Lock()
         self._members: Mapping[str, Member] = MappingProxyType({})
         self._duties: dict[str, Duty] = {}
         self._turns = NO_TURNS
@@ -88,7 +90,27 @@ class PoolOrigin:
         """
         if conduct is not None:
             self.conduct = conduct
-        rules = self.conduct.rules
+        self._given = tuple(endpoints)
+        await self._change()
+
+    @property
+    def names(self) -> list[str]:
+        """The names whose addresses are nodes."""
+        return wanted_names(self._given)
+
+    async def found_at(self, addresses: Addresses) -> None:
+        """These are the addresses of `names` now; those of which there is nothing stay as they were."""
+        known = {**self._addresses, **addresses}
+        addresses = {name: known[name] for name in self.names if name in known}
+        if addresses != self._addresses:
+            self._addresses = addresses
+            await self._change()
+
+    async def _change(self) -> None:
+        async with self._changing:
+            await self._change_to(spread(self._given, self._addresses), self.conduct.rules)
+
+    async def _change_to(self, endpoints: Sequence[Endpoint], rules: Rules) -> None:
         members: dict[str, Member] = {}
         for endpoint in endpoints:
             member = self._members.get(endpoint.name)
@@ -144,7 +166,7 @@ class PoolOrigin:
         self._hedges = earned(self._hedges, self._elapsed(), HEDGES)
         body = await held(request.body, conduct.max_held, self._room) if request.body is not None else None
         try:
-            sent = self.dressed(for_the_whole(request) if conduct.annotates else request)
+            sent = _named(for_the_whole(request) if conduct.annotates else request)
             errand = Errand(self, sent, body, is_idempotent=self._is_idempotent(request.method, body))
             reply = await errand.run()
         finally:
@@ -157,21 +179,6 @@ class PoolOrigin:
             return reply
         members = {"__server__": reply.trail[-1].node, "__version__": __version__}
         return await with_members(reply, request.method, members, conduct.max_held, self._room)
-
-    def dressed(self, request: Request) -> Request:
-        """`request` with the fields that all nodes get."""
-        headers = request.headers
-        if "user-agent" not in headers:
-            headers = headers.having(("User-Agent", USER_AGENT))
-        return Request(
-            request.method,
-            request.path,
-            request.query,
-            headers.having(*self._custom_headers),
-            request.host,
-            request.scheme,
-            request.viewer,
-        )
 
     def _is_idempotent(self, method: str, body: Held | None) -> bool:
         listed = self.conduct.idempotent_calls
@@ -274,3 +281,10 @@ class PoolOrigin:
 
     def __repr__(self) -> str:
         return f"PoolOrigin({self.name!r}, {len(self._members)} nodes)"
+
+
+def _named(request: Request) -> Request:
+    """`request` with a name for who sends it."""
+    if "user-agent" in request.headers:
+        return request
+    return replace(request, headers=request.headers.having(("User-Agent", USER_AGENT)))

@@ -1,6 +1,6 @@
 """All pools, as operators see and steer them: plain values that fit JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -8,7 +8,8 @@ from edgeproxy.core.balancing.fitness import Fit, NobodyFit, unfit
 from edgeproxy.core.balancing.health import best_head
 from edgeproxy.core.balancing.nodes import Duty
 from edgeproxy.core.reason import Reason
-from edgeproxy.origins.member import Member
+from edgeproxy.origins.conduct import Conduct
+from edgeproxy.origins.member import Endpoint, Member
 from edgeproxy.origins.pool import PoolOrigin
 
 Fields: TypeAlias = dict[str, Any]
@@ -49,6 +50,10 @@ class Pools:
         else:
             found.put_on(node, _DUTIES[order])
         return next(fields for fields in _pool_fields(found)["nodes"] if fields["name"] == node)
+
+    async def change(self, pool: str, endpoints: Sequence[Endpoint], conduct: Conduct) -> None:
+        """From now on these are the nodes of `pool`, and that is its conduct."""
+        await self._by_name[pool].replace(endpoints, conduct)
 
     def foretold(self, name: str, viewer: str) -> str | None:
         """Which node of the pool `name` would be asked for `viewer`, and why not others; None: no pool."""

@@ -24,6 +24,7 @@ from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
 from edgeproxy.gateway.changes import Applied
 from edgeproxy.origins.pools import Order
+from edgeproxy.reloading import Reread, hangups
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
@@ -257,6 +258,14 @@ class Supervisor:
         """The pools as all workers see them."""
         return merged_pools(await self._all("pools"))
 
+    async def change_pools(self, config: Config) -> None:
+        """Have every worker go on with the pools of `config`, also those that are yet to come.
+
+        Raises `NotDoneError`.
+        """
+        self._config = share(config)
+        await self._all("change_pools", self._config)
+
     async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
         """Have something done with a node by every worker, also by those that are yet to come.
 
@@ -311,7 +320,7 @@ def _end_of(process: SpawnProcess) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
-async def supervise(config: Config, say: Callable[[str], None]) -> int:
+async def supervise(config: Config, say: Callable[[str], None], reread: Reread | None = None) -> int:
     """Serve with several workers until told to stop; gives the exit status, as `serve.serve` does.
 
     Raises `ListenError`, `DiskError`, `QueueError` and `StartError`.
@@ -337,7 +346,8 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
         await supervisor.start()
         async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
-            name = await until_signal(supervisor.kill)
+            with hangups(config, reread, supervisor.change_pools, say):
+                name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
             cut, left = await supervisor.drain()
             return told_of(cut, left, say)

@@ -135,6 +135,7 @@ behaviors:
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, POST]
+  disallowed_status: 403
   cached_methods: [GET]
   compress: false
 default_behavior:
@@ -143,6 +144,7 @@ default_behavior:
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, HEAD]
+  disallowed_status: 403
   cached_methods: [GET, HEAD]
   compress: false
 custom_error_responses: []

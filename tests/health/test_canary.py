@@ -15,7 +15,6 @@ from edgeproxy.core.balancing.fitness import Fit
 from edgeproxy.core.balancing.health import Health, Thresholds, Verdict
 from edgeproxy.core.balancing.nodes import Duty, Node, Rules
 from edgeproxy.core.checking import Wanted
-from edgeproxy.core.message import Headers
 from edgeproxy.health.board import Board, BoardError, MemoryBoard
 from edgeproxy.health.canary import Canary
 from edgeproxy.origins.conduct import Conduct
@@ -82,7 +81,7 @@ class World:
         conduct: Conduct = CONDUCT,
         random: Callable[[], float] = lambda: 0.5,
     ) -> "Gateway":
-        pool = PoolOrigin("api", conduct, self.clock.elapsed, lambda: 0.5, custom_headers=Headers())
+        pool = PoolOrigin("api", conduct, self.clock.elapsed, lambda: 0.5)
         self.stack.push_async_callback(pool.close)
         await pool.replace(self.endpoints())
         number = f"gateway-{len(self.said)}"

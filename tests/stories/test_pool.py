@@ -12,6 +12,7 @@ from edgeproxy import __version__
 from edgeproxy.core.balancing.nodes import Tier
 from edgeproxy.core.message import Request
 from edgeproxy.origins.pool import PoolOrigin
+from edgeproxy.origins.pools import Order
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
@@ -415,3 +416,52 @@ async def test_nodes_change_without_dropping_a_request(farm: Build) -> None:
     assert api.pool.members == (b,)
     go.set()
     assert (await under_way)[1] == b"half"
+
+
+async def test_methods_that_are_not_let_in_get_405_where_that_is_wanted(farm: Build) -> None:
+    """RFC 9110 §15.5.6; the published Lambda had 405 in the body of a 200."""
+    more = "behaviors: [{path_pattern: /rpc, target_origin: api, allowed_methods: [GET, HEAD, OPTIONS, PUT,"
+    api = await farm(
+        {"a": None},
+        more=more + " PATCH, POST, DELETE], disallowed_status: 405}, {path_pattern: /read,"
+        " target_origin: api, disallowed_status: 405}]",
+    )
+    answer, _ = await api.edge.get("/read", "DELETE")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert (await api.edge.get("/rpc", "DELETE"))[0].status == 200
+
+
+async def test_errors_have_cors_fields_as_well(farm: Build) -> None:
+    """So that a page can read why it got none; the published Lambda left them to API Gateway."""
+    more = (
+        "behaviors: [{path_pattern: /rpc, target_origin: api, cache_policy: CachingDisabled,"
+        " response_headers_policy: SimpleCORS}]"
+    )
+    api = await farm({"a": "refuse"}, more=more)
+    answer, _ = await api.edge.get("/rpc", origin="https://page.example")
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (502, "*")
+
+
+async def test_a_pool_stands_in_for_a_bucket(
+    farm: Build, scripted: Starts, edge: Callable[[str], Awaitable[Edge]]
+) -> None:
+    main, a = await scripted(status(404)), await scripted(Node("a"))
+    gateway = await edge(f"""
+origins:
+  main: {{type: http, url: "{main.url}"}}
+  api: {{type: pool, algorithm: dns,
+    nodes: [{{url: "http://127.0.0.1:1", name: x}}, {{url: "{a.url}", name: a}}]}}
+origin_groups: {{both: {{members: [main, api], failover_on: [404]}}, turned: {{members: [api, main],
+  failover_on: [503]}}}}
+default_behavior: {{target_origin: both}}
+behaviors: [{{path_pattern: /t*, target_origin: turned}}]
+""")
+    answer, body = await gateway.get("/x")
+    assert (body, answer.headers["X-Edge-Origin"]) == (b"a", "main=404 api/x=origin-unreachable api/a=200")
+    answer, _ = await gateway.get("/x")
+    assert "X-Edge-Upstream" not in answer.headers
+    assert answer.headers["X-Cache"].startswith("Hit")
+    for node in ("x", "a"):
+        await gateway.gateway.app.order_node(Order.CORDON, "api", node)
+    answer, _ = await gateway.get("/t")
+    assert (answer.status, answer.headers["X-Edge-Origin"]) == (404, "api=no-node main=404")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -78,3 +79,38 @@ log: {{access: false}}
         assert (code, told.endswith('node: got "zzz", want one of a, b')) == (1, True)
         code, told = await said(path, "pool", "cordon", "a", "--pool", "zzz")
         assert (code, told.endswith('pool: got "zzz", want one of api')) == (1, True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hangup_reads_the_pools_anew(scripted: Starts, tmp_path: Path, workers: int) -> None:
+    go = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
+        await go.wait()
+        await exchange.send(b"lf")
+
+    a, b = await scripted(slow), await scripted(named("b"))
+    text = f"""
+origins: {{api: {{type: pool, nodes: [{{url: "{a.url}", name: a}}]}}}}
+default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}
+log: {{access: false}}
+server: {{listen: '127.0.0.1:0', workers: {workers}}}
+"""
+    async with served(tmp_path, text) as edge, aiohttp.ClientSession() as viewer:
+        assert edge.process.stderr is not None
+        async with viewer.get(f"{edge.url}/") as under_way:
+            path = tmp_path / "config.yaml"
+            before = path.read_text()
+            path.write_text(before.replace(a.url, "nowhere"))
+            edge.process.send_signal(signal.SIGHUP)
+            assert b"nodes[0].url" in await edge.process.stderr.readline()
+            assert await edge.process.stderr.readline() == b"SIGHUP: nothing was changed\n"
+            path.write_text(before.replace(a.url, b.url).replace("access: false", "access: true"))
+            edge.process.send_signal(signal.SIGHUP)
+            line = await edge.process.stderr.readline()
+            assert line == b"SIGHUP: pools were read anew: api; other settings need a restart\n"
+            async with viewer.get(f"{edge.url}/") as answer:
+                assert await answer.text() == "b"
+            go.set()
+            assert await under_way.text() == "half"
