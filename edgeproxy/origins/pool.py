@@ -68,7 +68,7 @@ class PoolOrigin:
         self._retries = opened_budget(now, conduct.retry_budget)
         self._hedges = opened_budget(now, HEDGES)
         self._room = Room(conduct.held_together)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Member] = {}
         self._pings: dict[Member, asyncio.Task[Ping]] = {}
 
     # The nodes.
@@ -125,14 +125,17 @@ class PoolOrigin:
         self._members = MappingProxyType(members)
         for member in leaving:
             task = asyncio.get_running_loop().create_task(member.retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = member
+            task.add_done_callback(self._retiring.pop)
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in (*self._retiring, *self._pings.values()):
+        retired = list(self._retiring.values())
+        tasks = [*self._retiring, *self._pings.values()]
+        for task in tasks:
             task.cancel()
-        for member in self.members:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for member in (*self.members, *retired):
             await member.close()
 
     def put_on(self, node: str, duty: Duty) -> None:
