@@ -20,6 +20,7 @@ from edgeproxy.assembly.filling import (
     worker_of,
     writers_of,
 )
+from edgeproxy.assembly.health import canary_of, lookout_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.assembly.pools import conduct_of, endpoints_of
 from edgeproxy.backfill.filler import Asked, Burial, Filler
@@ -40,6 +41,7 @@ from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.health.names import Lookout
 from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.pools import Order, Pools
@@ -127,6 +129,7 @@ class App:
         source: Source,
         explainer: Explainer,
         pools: Pools,
+        lookout: Lookout,
         changes: Changes,
         observers: Observers,
         clock: Clock,
@@ -143,6 +146,7 @@ class App:
         self._source = source
         self._explainer = explainer
         self._pools = pools
+        self._lookout = lookout
         self._changes = changes
         self._started = clock.elapsed()
 
@@ -213,6 +217,7 @@ class App:
         self.config = config
         for name, section in pools_of(config).items():
             await self._pools.change(name, endpoints_of(section), conduct_of(section))
+        await self._lookout.look()
 
     async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
         """Have something done with a node.  Raises `ValueError` where there is none of this name."""
@@ -266,8 +271,11 @@ async def opened(
     observers: Observers | None = None,
     clock: Clock | None = None,
     member: Member | None = None,
+    watches: bool = True,
 ) -> AsyncIterator[App]:
     """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
+
+    `watches`: nodes of pools are checked and looked up all the time; otherwise nobody hears of us unasked.
 
     As a `member` of several it takes no folder: somebody else has done that for all of them.
     Raises `DiskError` and `QueueError`.
@@ -324,6 +332,13 @@ async def opened(
             await filler.bury_key(targets, key)
 
         changes = Changes(_buckets(config), gateway.invalidate, bury)
+        lookout = lookout_of(config, origins.pools, clock, observers.fault, stack)
+        by = f"{front.loop_id}/{member.number if member is not None else 0}"
+        if watches:
+            canary = await canary_of(config, origins.pools, clock, by, observers.fault, stack)
+            await lookout.look()
+            lookout.start()
+            canary.start()
         worker.start()
         yield App(
             config,
@@ -335,6 +350,7 @@ async def opened(
             source,
             explainer,
             pools,
+            lookout,
             changes,
             observers,
             clock,

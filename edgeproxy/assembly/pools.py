@@ -32,6 +32,7 @@ def endpoints_of(section: PoolOrigin) -> list[Endpoint]:
             _headers(section, node),
             patience,
             section.tls_verify,
+            each_address=node.addresses == "each",
         )
         for node in section.nodes
     ]

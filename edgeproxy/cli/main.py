@@ -119,7 +119,8 @@ def _explained_offline(config: Config, request: Any) -> Any:
     async def offline() -> Any:
         cache = config.cache.model_copy(update={"disk": None})
         backfill = config.backfill.model_copy(update={"queue": "memory"})
-        async with opened(config.model_copy(update={"cache": cache, "backfill": backfill})) as app:
+        alone = config.model_copy(update={"cache": cache, "backfill": backfill})
+        async with opened(alone, watches=False) as app:
             return await app.explain(request)
 
     click.echo(

@@ -11,6 +11,8 @@ from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.section import EachOnce, Section
 from edgeproxy.core.failover import FAILOVER_STATUSES
 
+REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
+
 
 class Credentials(Section):
     """Keys for signing requests to S3."""
@@ -33,6 +35,23 @@ def _shape_of_credentials(value: object) -> str | None:
     )
 
 
+def _shape_of_keys(value: object) -> str | None:
+    if value == "default":
+        return "<word>"
+    return "<keys>" if isinstance(value, dict | Credentials) else None
+
+
+AwsKeys: TypeAlias = Annotated[
+    Annotated[Literal["default"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
+    Discriminator(
+        _shape_of_keys,
+        custom_error_type="shape",
+        custom_error_message="default or {access_key_id: ..., secret_access_key: ...}",
+    ),
+]
+"""For services that refuse whom they do not know."""
+
+
 class S3Origin(OriginBase):
     """A bucket on AWS S3, MinIO or any compatible server."""
 
@@ -47,7 +66,7 @@ class S3Origin(OriginBase):
         ),
     ]
     """Name of the bucket."""
-    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
+    region: Annotated[str, REGION] = "us-east-1"
     """Region, also for the signature."""
     endpoint: Annotated[str, BaseUrl()] | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""

@@ -222,6 +222,8 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
 def _kept_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
     if _section(tree, "backfill").get("queue") == "sqlite" and not _section(tree, "state").get("folder"):
         yield Mistake("state.folder", "is missing while backfill.queue is sqlite", "a folder")
+    if _section(tree, "health").get("board") == "sqlite" and not _section(tree, "state").get("folder"):
+        yield Mistake("state.folder", "is missing while health.board is sqlite", "a folder")
 
 
 def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:

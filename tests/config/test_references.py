@@ -68,6 +68,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "same port twice": (small("server: {listen: 127.0.0.1:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 127.0.0.1:8081, want a port of its own"]),
     "port everywhere": (small("server: {listen: 0.0.0.0:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 0.0.0.0:8081, want a port of its own"]),
     "queue in a file without a folder": (small("backfill: {queue: sqlite}\nstate: {folder: ''}"), ["state.folder: is missing while backfill.queue is sqlite, want a folder"]),
+    "board in a file without a folder": (small("health: {board: sqlite}"), ["state.folder: is missing while health.board is sqlite, want a folder"]),
     "open admin port": (small("admin: {listen: 0.0.0.0:9}"), ["admin.token: is missing while admin.listen is 0.0.0.0:9, want a token, or a loopback address"]),
     "admin port with an empty token": (small("admin: {listen: '[::]:9', token: ''}"), ["admin.token: is missing while admin.listen is [::]:9, want a token, or a loopback address"]),
     "admin port of a name": (small("admin: {listen: 127.evil.example:9}"), ["admin.token: is missing while admin.listen is 127.evil.example:9, want a token, or a loopback address"]),

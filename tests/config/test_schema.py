@@ -166,3 +166,13 @@ def test_jobs_are_kept_wherever_they_can_be() -> None:
     assert queue("state: {folder: here}\nbackfill: {rules: [{}]}") == "sqlite"
     assert queue("state: {folder: here}\nbackfill: {queue: memory}") == "memory"
     assert queue("state: {folder: ''}") == "memory"
+
+
+def test_processes_of_a_machine_check_nodes_together_wherever_they_can() -> None:
+    def board(text: str) -> str:
+        return parse(f"{SMALL}\n{text}", {}).health.board
+
+    assert board("") == "memory"
+    assert board("state: {folder: here}") == "sqlite"
+    assert board("state: {folder: here}\nhealth: {resolve_interval: 5s}") == "sqlite"
+    assert board("state: {folder: here}\nhealth: {board: memory}") == "memory"
