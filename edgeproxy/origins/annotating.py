@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from edgeproxy.core.annotating import annotated, annotated_head, may_annotate
+from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Request
 from edgeproxy.origins.base import Reply, whole_body
 from edgeproxy.origins.held import Held, Room, held
@@ -31,6 +32,10 @@ async def with_members(
     try:
         body = await held(reply.body, max_bytes, room)
         more = annotated(body.whole, members) if body.whole is not None and reply.is_delimited else None
+    except OriginError as error:
+        reply.close()
+        error.trail = reply.trail
+        raise
     except BaseException:
         reply.close()
         raise

@@ -152,7 +152,8 @@ class Supervisor:
                 with suppress(ChannelClosedError):
                     await channel.ask("ping")
                     for (pool, node), order in list(self._node_orders.items()):
-                        await channel.ask("order_node", (order, pool, node))
+                        with suppress(ValueError):  # the node has gone since
+                            await channel.ask("order_node", (order, pool, node))
                     slot.taken(channel)
                     has_served = True
                 await running

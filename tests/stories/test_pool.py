@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import aiohttp
@@ -136,7 +136,7 @@ async def test_a_node_that_fails_costs_the_viewer_nothing(farm: Build, does: obj
 
 
 async def test_a_node_that_hangs_is_left_when_its_time_is_up(farm: Build) -> None:
-    api = await farm({"a": hang, "b": None}, "timeouts: {first_byte: 50ms}")
+    api = await farm({"a": hang, "b": None}, "timeouts: {first_byte: 100ms}")
     assert await api.ask() == (200, b"b", "api/a=origin-timeout api/b=200")
 
 
@@ -177,6 +177,16 @@ async def test_one_that_nobody_has_seen_can_be_sent_though_it_is_large(farm: Bui
     api = await farm({"a": "refuse", "b": None}, "held_bodies: 1B")
     assert (await api.ask(method="POST", data=b"x" * 3000))[:2] == (200, b"b")
     assert b"".join(api.nodes["b"].bodies) == b"x" * 3000
+
+
+async def test_a_body_that_came_in_chunks_is_sent_again_whole(farm: Build) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    api = await farm({"a": status(503), "b": None})
+    assert (await api.ask(method="PUT", data=pieces()))[:2] == (200, b"b")
+    assert (api.nodes["a"].bodies, api.nodes["b"].bodies) == ([b"onetwo"], [b"onetwo"])
 
 
 async def test_there_is_an_end_to_trying(farm: Build) -> None:
@@ -258,13 +268,40 @@ async def test_all_down_then_back(farm: Build) -> None:
     assert (await api.ask())[:2] == (200, b"a")
 
 
-async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
-    async def drip(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\n")
-        for _ in range(100):
-            await exchange.send(b".")
-            await asyncio.sleep(0.02)
+async def drip(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\n")
+    for _ in range(100):
+        await exchange.send(b".")
+        await asyncio.sleep(0.02)
 
+
+@pytest.mark.parametrize(
+    ("does", "timeouts", "seen"),
+    [(hang, "first_byte: 70ms", 0), (drip, "total: 200ms", 5)],
+    ids=["hang", "drip"],
+)
+async def test_a_node_that_takes_too_long_is_left_alone_too(
+    farm: Build, does: Script, timeouts: str, seen: int
+) -> None:
+    api = await farm({"a": does, "b": None, "c": None}, f"timeouts: {{{timeouts}}}")
+    errors = 0
+    for _ in range(20):
+        try:
+            errors += (await api.ask())[0] != 200
+        except aiohttp.ClientPayloadError:
+            errors += 1
+    (pool,) = await api.edge.gateway.app.pools()
+    assert (errors, pool["nodes"][0]["requests"]) == (seen, 5)
+
+
+async def test_when_all_are_down_they_are_left_alone_all(farm: Build) -> None:
+    """No answer at all is nothing that a request could bring about: there is no share that stays."""
+    api = await farm({"a": "refuse", "b": cut})
+    codes = [(await api.ask())[0] for _ in range(10)]
+    assert codes == [502] * 5 + [503] * 5
+
+
+async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
     api = await farm({"a": drip}, "timeouts: {total: 100ms}")
     with pytest.raises(aiohttp.ClientPayloadError):
         await api.ask()
@@ -273,9 +310,10 @@ async def test_a_slow_drip_ends_with_the_total(farm: Build) -> None:
 
 
 async def test_the_total_holds_for_all_attempts_together(farm: Build) -> None:
-    api = await farm({"a": hang, "b": hang}, "timeouts: {total: 100ms, first_byte: 70ms}")
+    api = await farm({"a": cut, "b": hang}, "timeouts: {total: 200ms}")
     code, _, trail = await api.ask()
-    assert (code, trail) == (504, "api/a=origin-timeout api/b=origin-timeout")
+    assert (code, trail) == (504, "api/a=origin-cut api/b=origin-timeout")
+    assert [member.failures for member in api.pool.members] == [1, 1]
 
 
 async def test_who_does_not_wait_any_longer_speaks_against_nobody(farm: Build) -> None:
@@ -365,6 +403,17 @@ async def test_an_object_without_length_is_added_to_if_it_is_whole(farm: Build) 
 
     api = await farm({"a": does}, "annotate: true")
     assert json.loads((await api.ask())[1])["__server__"] == "a"
+
+
+async def test_an_object_that_is_cut_before_it_could_be_added_to_is_an_error(farm: Build) -> None:
+    async def does(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{")
+        exchange.writer.close()
+
+    api = await farm({"a": does}, "annotate: true")
+    assert (await api.ask())[::2] == (502, "api/a=200")
+    assert api.pool.members[0].failures == 1
+    assert api.pool._room.used_bytes == 0
 
 
 async def test_upstream_headers(farm: Build) -> None:
