@@ -9,6 +9,7 @@ import click
 
 from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
+from edgeproxy.cli.canary import canary
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
 from edgeproxy.cli.pool import pool
@@ -191,5 +192,6 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 
 main.add_command(backfill)
+main.add_command(canary)
 main.add_command(package)
 main.add_command(pool)
