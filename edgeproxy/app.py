@@ -11,23 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-from edgeproxy.assembly.filling import (
-    groups_into,
-    maker_of,
-    queue_of,
-    source_of,
-    tombstones_of,
-    worker_of,
-    writers_of,
-)
+from edgeproxy.assembly.filling import Works, maker_of, works_of
 from edgeproxy.assembly.health import canary_of, lookout_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.assembly.pools import conduct_of, endpoints_of
-from edgeproxy.backfill.filler import Asked, Burial, Filler
-from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
+from edgeproxy.backfill.job import Job, Outcome, Stored
 from edgeproxy.backfill.making import MakingOrigin
-from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.worker import Worker
+from edgeproxy.backfill.steered import Steered
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.renewing import pools_of
@@ -115,7 +105,7 @@ class Drained:
     """Jobs that wait for the next start: nothing of them is lost."""
 
 
-class App:
+class App(Steered):
     """A gateway with everything it needs, running."""
 
     def __init__(
@@ -124,9 +114,7 @@ class App:
         gateway: Gateway,
         cache: Tiers,
         flights: Flights,
-        worker: Worker,
-        filler: Filler,
-        source: Source,
+        works: Works,
         explainer: Explainer,
         pools: Pools,
         lookout: Lookout,
@@ -134,6 +122,7 @@ class App:
         observers: Observers,
         clock: Clock,
     ) -> None:
+        super().__init__(works.worker, works.filler)
         self.config = config
         self.gateway = gateway
         self.observers = observers
@@ -141,9 +130,7 @@ class App:
         self.tally = observers.tally
         self._cache = cache
         self._flights = flights
-        self._worker = worker
-        self._filler = filler
-        self._source = source
+        self._source = works.source
         self._explainer = explainer
         self._pools = pools
         self._lookout = lookout
@@ -173,40 +160,6 @@ class App:
     async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
         """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
         return await self._changes.apply(events)
-
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
-        entries = await self._worker.queue.entries(wanted)
-        return await self._worker.queue.is_paused(), [entry.fields() for entry in entries]
-
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many.  Raises `QueueError`."""
-        return await self._worker.queue.retry(wanted)
-
-    async def cancel_jobs(self, wanted: Wanted) -> int:
-        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
-        return await self._worker.cancel(wanted)
-
-    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
-        """Look at the sources of these objects; gives how many jobs are queued, or not for which reason."""
-        return dict(self._filler.refresh(asked.paths, self._among(asked)))
-
-    async def bury_objects(self, asked: Asked) -> int:
-        """Do not fill these objects; gives how many tombstones there are.  Raises `QueueError`."""
-        return await self._filler.bury(asked.paths, asked.for_s, self._among(asked))
-
-    def _among(self, asked: Asked) -> tuple[str, ...] | None:
-        """The group that is meant, if one is.  Raises `ValueError`."""
-        if asked.group is None:
-            return None
-        if asked.group not in self._filler.prefixes:
-            wanted = ", ".join(sorted(self._filler.prefixes)) or "none: no bucket is filled"
-            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
-        return (asked.group,)
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on.  Raises `QueueError`."""
-        await self._worker.queue.pause(is_paused)
 
     async def pools(self) -> list[dict[str, Any]]:
         """The pools with their nodes, as plain values."""
@@ -284,42 +237,36 @@ async def opened(
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
         origins = await origins_of(config, clock, stack)
-        writers = await writers_of(config, origins.buckets, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
-        queue = await queue_of(
-            config,
-            clock,
-            frozenset(writers),
-            worker=member.number if member is not None else 0,
-            on_fault=observers.fault,
-            on_refused=lambda reason: worker.refused(reason),
-        )
-        stack.push_async_callback(queue.close)
-        tombstones = await tombstones_of(config, clock)
-        stack.push_async_callback(tombstones.close)
 
         def ended(job: Job, outcome: Outcome) -> None:
             observers.job(job, outcome)
             if job.refresh and isinstance(outcome, Stored):
                 fetcher.refilled(job.path)
 
-        source = source_of(config, origins, cache, flights, clock, observers.fault)
-        worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
-        stack.push_async_callback(worker.drain, 0)
-        prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        rules = config.backfill.rule_values()
-        burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
-        filler = Filler(rules, prefixes, source, worker, burial, clock)
+        works = await works_of(
+            config,
+            origins,
+            cache,
+            flights,
+            clock,
+            stack,
+            fills=bool(config.backfill.rules),
+            number=member.number if member is not None else 0,
+            on_fault=observers.fault,
+            on_outcome=ended,
+        )
+        worker, filler = works.worker, works.filler
         maker = maker_of(config, worker)
         stack.push_async_callback(maker.close)
 
         def filled(target: str, bucket: Origin) -> Origin:
             return MakingOrigin(bucket, maker, partial(filler.order, target))
 
-        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in filler.rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
@@ -341,19 +288,7 @@ async def opened(
             canary.start()
         worker.start()
         yield App(
-            config,
-            gateway,
-            cache,
-            flights,
-            worker,
-            filler,
-            source,
-            explainer,
-            pools,
-            lookout,
-            changes,
-            observers,
-            clock,
+            config, gateway, cache, flights, works, explainer, pools, lookout, changes, observers, clock
         )
 
 

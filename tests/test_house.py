@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("admin", "server"),
     ("bulk", "serve"),
-    ("workers", "lab", "packaging"),
+    ("filling", "lab", "packaging", "workers"),
     ("cli",),
     ("__main__",),
 )

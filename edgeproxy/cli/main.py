@@ -13,6 +13,7 @@ from edgeproxy.cli.canary import canary
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
 from edgeproxy.cli.pool import pool
+from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config, load
 
 
@@ -54,7 +55,7 @@ def serve(path: Path) -> None:
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
-        fail(f"{path}: state.folder: {error}")
+        fail(f"{path}: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -195,3 +196,4 @@ main.add_command(backfill)
 main.add_command(canary)
 main.add_command(package)
 main.add_command(pool)
+main.add_command(worker)

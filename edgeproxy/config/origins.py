@@ -15,7 +15,7 @@ REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
 
 
 class Credentials(Section):
-    """Keys for signing requests to S3."""
+    """Keys for signing requests."""
 
     access_key_id: Annotated[str, VisibleText]
     """Access key id."""
@@ -25,7 +25,8 @@ class Credentials(Section):
     """Session token, for temporary keys."""
 
 
-def _shape_of_credentials(value: object) -> str | None:
+def shape_of_credentials(value: object) -> str | None:
+    """Which of the shapes that a setting for keys may have `value` has, as pydantic is to call it."""
     return (
         "<word>"
         if value in ("default", "anonymous")
@@ -75,7 +76,7 @@ class S3Origin(OriginBase):
     credentials: Annotated[
         Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
         Discriminator(
-            _shape_of_credentials,
+            shape_of_credentials,
             custom_error_type="shape",
             custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
         ),

@@ -106,6 +106,7 @@ class Reason(StrEnum):
     QUEUE_FULL = "queue-full"
     QUEUE_FAILED = "queue-failed"
     QUEUED_ALREADY = "queued-already"
+    QUEUE_REFUSED = "queue-refused"
     DRAINING = "draining"
     PAUSED = "paused"
     MAKE_TIMEOUT = "make-timeout"

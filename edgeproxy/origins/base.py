@@ -44,7 +44,9 @@ class Reply:
     """Where it was asked for, as far as somebody may want to know."""
     filling: str = ""
     """What became of having the object made that the bucket lacked: "stored" or a `Reason`. Empty: that was
-    not tried. Where it was this is the answer, and no other origin's."""
+    not wanted."""
+    is_last_word: bool = False
+    """No other origin is asked, whatever this says: it was tried to have the object made."""
     keep_s: float | None = None
     """Seconds for which it may be kept at most, whatever else is said; 0 = not at all."""
 

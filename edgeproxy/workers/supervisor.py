@@ -13,7 +13,7 @@ from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
 from edgeproxy.backfill.filler import Asked
-from edgeproxy.backfill.job import LIVE, Wanted
+from edgeproxy.backfill.job import LIVE, State, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
@@ -29,7 +29,7 @@ from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
-from edgeproxy.workers.merging import merged
+from edgeproxy.workers.merging import OF_THE_DISK, merged
 from edgeproxy.workers.pooling import merged_node, merged_pools
 from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
@@ -198,8 +198,7 @@ class Supervisor:
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes of all together."""
-        shared = {"disk", "jobs"} if self._queue.is_durable else {"disk"}
-        return merged(await self._all("stats"), frozenset(shared))
+        return merged(await self._all("stats"), {"disk": OF_THE_DISK, "jobs": self._queue.shared})
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to a request that the first worker gets: each has a memory of its own."""
@@ -251,7 +250,7 @@ class Supervisor:
         await self._of_jobs("pause_jobs", is_paused)
 
     async def _of_jobs(self, what: str, value: Any) -> list[Any]:
-        if self._queue.is_durable:
+        if self._queue.shared == frozenset(State):
             return [await self._slots[0].ask(what, value)]
         return await self._all(what, value)
 

@@ -179,6 +179,7 @@ backfill:
       every: 1d
     enabled: true
   queue: memory
+  sqs: null
   concurrency: 4
   queue_size: 10000
   attempts: 5
