@@ -30,6 +30,8 @@ class Record:
     fault: str = ""
     """The cause of a failure, for the log alone."""
     sent_bytes: int = 0
+    received_bytes: int | None = None
+    """What the viewer sent after the head, where it was let through unread."""
     first_byte_s: float = 0.0
     duration_s: float = 0.0
     is_cut: bool = False
@@ -63,6 +65,7 @@ class Record:
             "compression": self.compression or None,
             "fault": self.fault or None,
             "bytes": self.sent_bytes,
+            "received": self.received_bytes,
             "cut": self.is_cut,
             "first_byte_ms": round(self.first_byte_s * 1000, 3),
             "duration_ms": round(self.duration_s * 1000, 3),

@@ -70,6 +70,7 @@ async def viewed(
             server.max_request_body,
             server.head_timeout,
             server.idle_timeout,
+            server.websocket_idle_timeout,
             server.express_lane,
         )
         listener = Listener(app.gateway, limits, app.clock, app.observers)

@@ -21,6 +21,7 @@ from edgeproxy.config.units import Duration
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.paths import normalise
+from edgeproxy.origins.base import whole_body
 from edgeproxy.origins.pools import Order
 from edgeproxy.store.folder import DiskError
 
@@ -63,6 +64,7 @@ def service(
                 request.query.get("url", ""),
                 request.query.get("method", "GET"),
                 request.query.getall("header", []),
+                request.query.get("data"),
             )
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -167,8 +169,10 @@ def asked_node(query: MultiMapping[str], pools: list[str]) -> tuple[str, str]:
     return pool, query["node"]
 
 
-def asked_request(url: str, method: str, headers: list[str]) -> Request:
-    """The request of `explain`: a URL, or a path alone, and fields as "Name: value".
+def asked_request(url: str, method: str, headers: list[str], data: str | None = None) -> Request:
+    """The request of `explain`: a URL, or a path alone, fields as "Name: value", and perhaps a body.
+
+    A body is taken for JSON where no field says what it is.
 
     Raises `ValueError` with one line for the user.
     """
@@ -188,7 +192,12 @@ def asked_request(url: str, method: str, headers: list[str]) -> Request:
             raise ValueError(f'header: got "{header}", want "Name: value"')
         pairs.append((name.strip(), value.strip()))
     path, _, query = target.partition("#")[0].partition("?")
-    return Request(method.upper(), path, query, Headers(pairs), host=host)
+    if data is None:
+        return Request(method.upper(), path, query, Headers(pairs), host=host)
+    if not any(name.lower() == "content-type" for name, _ in pairs):
+        pairs.append(("Content-Type", "application/json"))
+    body = whole_body(data.encode())
+    return Request(method.upper(), path, query, Headers(pairs), host=host, body=body)
 
 
 def wanted_jobs(query: MultiMapping[str]) -> Wanted:

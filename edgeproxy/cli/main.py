@@ -90,9 +90,12 @@ def schema(markdown: bool) -> None:
 @click.option(
     "-H", "--header", "headers", multiple=True, help='A request field, "Name: value". May be repeated.'
 )
+@click.option("-d", "--data", help="The body of the request, such as a JSON-RPC call.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.argument("url")
-def explain(path: Path, method: str, headers: tuple[str, ...], as_json: bool, url: str) -> None:
+def explain(
+    path: Path, method: str, headers: tuple[str, ...], data: str | None, as_json: bool, url: str
+) -> None:
     """Say what would happen to a request for URL, and why. Nothing is sent to any origin.
 
     Asks the running gateway, which knows its cache; where none runs, tells what follows from the
@@ -103,10 +106,12 @@ def explain(path: Path, method: str, headers: tuple[str, ...], as_json: bool, ur
 
     config = loaded(path)
     try:
-        request = asked_request(url, method, list(headers))
+        request = asked_request(url, method, list(headers), data)
     except ValueError as error:
         fail(str(error))
-    parameters = {"url": url, "method": method, "header": list(headers)}
+    parameters: dict[str, Any] = {"url": url, "method": method, "header": list(headers)}
+    if data is not None:
+        parameters["data"] = data
     answer = asked(config, "/explain", parameters)
     if answer is None:
         explanation = _explained_offline(config, request)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -40,6 +41,7 @@ from edgeproxy.core.erring import ErrorPolicy
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.posts import PostPolicy
 from edgeproxy.core.response_headers import ResponseHeadersPolicy
 
 # CloudFront Developer Guide, "Create a custom error page for specific HTTP status codes".
@@ -87,6 +89,8 @@ class Server(Section):
     """How long a viewer may take to send a request head."""
     idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
+    websocket_idle_timeout: SecondsAboveZero = 600.0
+    """How long a WebSocket is kept open while its origin sends nothing; CloudFront: 10 minutes."""
     express_lane: Bool = True
     """Answer repeats of a request that memory alone answered straight from there, in front of the HTTP
     server: the same answers, ten times as many."""
@@ -198,6 +202,38 @@ def _cached_by_default(settings: dict[str, Any]) -> tuple[CachedMethod, ...]:
     return tuple(method for method in usual if method in settings["allowed_methods"])
 
 
+class GraphQL(Section):
+    """GraphQL requests whose operations are all queries."""
+
+    ttl: SecondsAboveZero
+    """How long an answer without `errors` is kept."""
+
+
+class CachedPosts(Section):
+    """POST requests that only read, told by their bodies: their answers are cached and shared."""
+
+    json_rpc: dict[Annotated[str, VisibleText], SecondsAboveZero] = Field(default={})
+    """JSON-RPC methods, and how long a result is kept: `{eth_blockNumber: 2s}`. Errors, `null` and batches
+    are not; everybody gets an answer with an `id` of their own."""
+    graphql: GraphQL | None = None
+    """GraphQL requests whose operations are all queries: `{ttl: 30s}`."""
+    max_body: Bytes = 64 * 2**10
+    """Largest request body that is looked into; larger ones are passed on."""
+    max_answer: Bytes = 2**20
+    """Largest answer that is kept."""
+
+    @model_validator(mode="after")
+    def _has_some(self) -> Self:
+        if not self.json_rpc and self.graphql is None:
+            raise ValueError("json_rpc or graphql in it")
+        return self
+
+    def value(self) -> PostPolicy:
+        """The policy as the rules take it."""
+        queries_s = self.graphql.ttl if self.graphql is not None else None
+        return PostPolicy(MappingProxyType(dict(self.json_rpc)), queries_s, self.max_body, self.max_answer)
+
+
 class BehaviorSection(Section):
     """What happens to a request."""
 
@@ -218,6 +254,16 @@ class BehaviorSection(Section):
     compress: Bool = False
     """Whether answers are compressed on their way into the cache, by what the cache policy has of `gzip` and
     `brotli`."""
+
+    cached_posts: CachedPosts | None = None
+    """POST requests that only read, such as calls of an API; needs POST in `allowed_methods`."""
+
+    @field_validator("cached_posts")
+    @classmethod
+    def _lets_post_in(cls, value: CachedPosts | None, info: ValidationInfo) -> CachedPosts | None:
+        if value is not None and "POST" not in info.data.get("allowed_methods", ("POST",)):
+            raise ValueError("POST in allowed_methods beside it")
+        return value
 
     @field_validator("cached_methods")
     @classmethod
@@ -333,6 +379,7 @@ class Config(Section):
             compress=section.compress,
             refuses_with=section.disallowed_status,
             response_headers=self._response_headers(section.response_headers_policy),
+            posts=section.cached_posts.value() if section.cached_posts is not None else None,
         )
 
     def _response_headers(self, name: str | None) -> ResponseHeadersPolicy | None:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body-too-large"
     BODY_TIMEOUT = "body-timeout"
     LOOP = "loop"
+    BAD_HANDSHAKE = "bad-handshake"
 
     # An origin failed.
     ORIGIN_UNREACHABLE = "origin-unreachable"
@@ -62,7 +63,19 @@ class Reason(StrEnum):
     CODED_BY_ORIGIN = "coded-by-origin"
     NO_TRANSFORM = "no-transform"
 
+    # The request does not become a WebSocket, or that ended before its time.
+    WEBSOCKET_OFF = "websocket-off"
+    TUNNEL_IDLE = "tunnel-idle"
+
     # The answer is not stored in the cache.
+    WEBSOCKET = "websocket"
+    CALL_NOT_LISTED = "call-not-listed"
+    CALL_BATCH = "call-batch"
+    CALL_TOO_LARGE = "call-too-large"
+    CALL_UNCLEAR = "call-unclear"
+    NOT_A_QUERY = "not-a-query"
+    ANSWER_ERROR = "answer-error"
+    ANSWER_UNCLEAR = "answer-unclear"
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"
     STATUS_NOT_CACHED = "status-not-cached"

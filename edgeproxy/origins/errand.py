@@ -160,6 +160,8 @@ class Errand:
         raise lost
 
     def _may_double(self) -> bool:
+        if self._request.websocket:
+            return False
         is_whole = self._body is None or self._body.whole is not None
         return self._is_idempotent and is_whole and len(self._tried) + 1 < self._pool.conduct.attempts
 
@@ -178,7 +180,14 @@ class Errand:
         call = member.sent()
         member.used(1)
         try:
-            reply = await member.exchange(request.method, request.target, request.headers, body, request.host)
+            reply = await member.exchange(
+                request.method,
+                request.target,
+                request.headers,
+                body,
+                request.host,
+                websocket=request.websocket,
+            )
         except OriginError as error:
             member.used(-1)
             call.ended(Outcome.FAILED, error.message)

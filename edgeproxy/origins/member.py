@@ -128,6 +128,7 @@ class Member:
         host: str = "",
         *,
         apart: bool = False,
+        websocket: bool = False,
     ) -> Reply:
         """Send a request for `target` (path and query) and give the reply with its body unread.
 
@@ -136,8 +137,9 @@ class Member:
         """
         at = self.endpoint
         fields = headers.having(*at.headers, ("Host", host or at.host))
+        url = f"{at.url}{at.path}{target}"
         wire = self._apart if apart else self._wire
-        return await wire.exchange(method, f"{at.url}{at.path}{target}", fields, body)
+        return await wire.exchange(method, url, fields, body, websocket=websocket)
 
     def sent(self) -> "Call":
         """A request goes to the node now."""

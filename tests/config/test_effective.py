@@ -30,6 +30,7 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  websocket_idle_timeout: 10m
   express_lane: true
   drain_timeout: 30s
   debug_headers: false
@@ -138,6 +139,7 @@ behaviors:
   disallowed_status: 403
   cached_methods: [GET]
   compress: false
+  cached_posts: null
 default_behavior:
   target_origin: media
   cache_policy: CachingOptimized
@@ -147,6 +149,7 @@ default_behavior:
   disallowed_status: 403
   cached_methods: [GET, HEAD]
   compress: false
+  cached_posts: null
 custom_error_responses: []
 backfill:
   sources:
