@@ -64,7 +64,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
     redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
         if isinstance(section, PoolSection):
-            single[name] = pools[name] = await _pool(name, section, clock, stack)
+            single[name] = pools[name] = await pool_of(name, section, clock, stack)
             continue
         wire = await _wire(name, section, stack)
         single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
@@ -137,7 +137,8 @@ def _origin(
     )
 
 
-async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+async def pool_of(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+    """The pool called `name`, closed with `stack`."""
     pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random)
     stack.push_async_callback(pool.close)
     await pool.replace(endpoints_of(section))

@@ -16,7 +16,7 @@ from edgeproxy.core.websocket import SWITCH
 from edgeproxy.core.websocket import fault as handshake_fault
 from edgeproxy.origins.base import Reply, no_body
 from edgeproxy.origins.duplex import Duplex, Early
-from edgeproxy.origins.localhost import FarResolver, Resolver
+from edgeproxy.origins.localhost import FarResolver, Pinned, Resolver
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
@@ -49,10 +49,17 @@ class Wire:
     """
 
     def __init__(
-        self, name: str, patience: Patience, *, tls_verify: bool = True, is_far: bool = False
+        self,
+        name: str,
+        patience: Patience,
+        *,
+        tls_verify: bool = True,
+        is_far: bool = False,
+        address: str | None = None,
     ) -> None:
-        """`is_far`: no name leads to this machine or its link."""
+        """`is_far`: no name leads to this machine or its link. `address`: where every name leads."""
         self._name = name
+        self._address = address
         self._resolver = FarResolver if is_far else Resolver
         self._patience = patience
         self._tls_verify = tls_verify
@@ -65,7 +72,7 @@ class Wire:
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
-                resolver=self._resolver(),
+                resolver=self._resolver() if self._address is None else Pinned(self._address),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None,
