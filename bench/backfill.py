@@ -176,7 +176,7 @@ def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
         config, clock = place.config(has_state=queue != "memory"), SystemClock()
         async with AsyncExitStack() as stack:
             origins = await origins_of(config, clock, stack)
-            writers = await writers_of(config, origins.buckets, stack)
+            writers = await writers_of(config, origins.buckets, clock, stack)
             waiting = await queue_of(
                 config, clock, frozenset(writers), on_fault=print, on_refused=lambda reason: None
             )

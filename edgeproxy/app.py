@@ -234,7 +234,7 @@ async def opened(
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
         origins = await origins_of(config, clock, stack)
-        writers = await writers_of(config, origins.buckets, stack)
+        writers = await writers_of(config, origins.buckets, clock, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()

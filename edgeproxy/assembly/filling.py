@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from edgeproxy.assembly.origins import Origins, plain_keys
+from edgeproxy.assembly.origins import Origins, plain_keys, signed
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
@@ -24,6 +24,8 @@ from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
+from edgeproxy.origins.s3 import Signed
+from edgeproxy.origins.wire import Patience, Wire
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
 
@@ -45,13 +47,16 @@ def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
 
 
 async def writers_of(
-    config: Config, buckets: Mapping[str, S3Section], stack: AsyncExitStack
+    config: Config, buckets: Mapping[str, S3Section], clock: Clock, stack: AsyncExitStack
 ) -> dict[str, BucketWriter]:
     """A writer for each bucket that may be filled, closed with `stack`."""
     writers: dict[str, BucketWriter] = {}
     if config.backfill.rules:
         for name, section in buckets.items():
-            writers[name] = _writer(section, config)
+            wire = Wire(name, _patience(config))
+            stack.push_async_callback(wire.close)
+            await wire.open()
+            writers[name] = _writer(section, config, signed(name, section, wire, clock))
             await writers[name].open()
             stack.push_async_callback(writers[name].close)
     return writers
@@ -170,11 +175,18 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     )
 
 
-def _writer(section: S3Section, config: Config) -> BucketWriter:
+def _patience(config: Config) -> Patience:
+    section = config.backfill
+    connections = section.concurrency + section.make_concurrency
+    return Patience(
+        attempts=1, connect_s=10.0, read_s=section.write_timeout, max_connections=max(1, connections)
+    )
+
+
+def _writer(section: S3Section, config: Config, signed: Signed) -> BucketWriter:
     given, folder = section.credentials, config.state.folder
     return BucketWriter(
-        section.bucket,
-        region=section.region,
+        signed,
         endpoint=section.endpoint,
         addressing_style="path"
         if section.endpoint and section.addressing_style == "auto"
@@ -187,4 +199,5 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         connections=(config.backfill.concurrency + config.backfill.make_concurrency)
         * config.backfill.parts_at_once,
         uploads=Uploads(folder / "uploads" if folder is not None else None),
+        random=random.random,
     )

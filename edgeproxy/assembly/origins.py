@@ -15,7 +15,7 @@ from edgeproxy.core.sourcing import is_near
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
-from edgeproxy.origins.s3 import Bucket, S3Origin
+from edgeproxy.origins.s3 import Bucket, S3Origin, Signed
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
 from edgeproxy.origins.wire import Patience, Wire
@@ -107,20 +107,21 @@ def _origin(
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
-    bucket = Bucket.at(
-        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
-    )
-    keys = _keys(name, section)
     return S3Origin(
         name,
-        bucket,
-        wire,
-        keys,
-        clock.now,
+        signed(name, section, wire, clock),
         path=section.origin_path,
         custom_headers=custom,
         shows_notes=shows_notes,
     )
+
+
+def signed(name: str, section: S3Section, wire: Wire, clock: Clock) -> Signed:
+    """Signed requests to a bucket, over `wire`."""
+    bucket = Bucket.at(
+        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
+    )
+    return Signed(bucket, wire, _keys(name, section), clock.now)
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

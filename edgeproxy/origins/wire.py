@@ -82,7 +82,7 @@ class Wire:
             await self._session.close()
 
     async def exchange(
-        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | None = None
+        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | bytes | None = None
     ) -> Reply:
         """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
 
