@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,25 @@ class Place:
         return parse(self.text(has_state=has_state), {})
 
 
-async def plain(place: Place, jobs: int) -> float:
-    """Jobs a second of a loop as one would write it."""
+@dataclass(slots=True)
+class Speed:
+    """What some jobs took: seconds by the clock, and of this process's CPU."""
+
+    jobs: int
+    began_s: float = field(default_factory=time.perf_counter)
+    began_cpu_s: float = field(default_factory=time.process_time)
+    rate: float = 0.0
+    cpu_ms: float = 0.0
+
+    def ended(self) -> "Speed":
+        """Jobs a second, and milliseconds of CPU a job."""
+        self.rate = self.jobs / (time.perf_counter() - self.began_s)
+        self.cpu_ms = (time.process_time() - self.began_cpu_s) * 1000 / self.jobs
+        return self
+
+
+async def plain(place: Place, jobs: int) -> Speed:
+    """How fast a loop is as one would write it."""
     bucket = place.config(has_state=False).origins["bucket"].bucket  # type: ignore[union-attr]
     config = AioConfig(s3={"addressing_style": "path"}, max_pool_connections=place.concurrency)
     numbers = iter(range(jobs))
@@ -164,15 +182,15 @@ async def plain(place: Place, jobs: int) -> float:
                     Bucket=bucket, Key=f"{number}/{SMALL}", Body=body, ContentType=answer.content_type
                 )
 
-        started = time.perf_counter()
+        speed = Speed(jobs)
         await asyncio.gather(*(work() for _ in range(place.concurrency)))
-        return jobs / (time.perf_counter() - started)
+        return speed.ended()
 
 
-def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
-    """Jobs a second of our worker over the queue named."""
+def worked(queue: str) -> Callable[[Place, int], Awaitable[Speed]]:
+    """How fast our worker is over the queue named."""
 
-    async def measured(place: Place, jobs: int) -> float:
+    async def measured(place: Place, jobs: int) -> Speed:
         config, clock = place.config(has_state=queue != "memory"), SystemClock()
         async with AsyncExitStack() as stack:
             origins = await origins_of(config, clock, stack)
@@ -186,21 +204,21 @@ def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
             stack.push_async_callback(tombstones.close)
             worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None, tombstones)
             stack.push_async_callback(worker.drain, 0)
-            started = time.perf_counter()
+            speed = Speed(jobs)
             for number in range(jobs):
                 path = f"/{number}/{SMALL}"
                 worker.offer(Job("media", path[1:].encode(), path, None, 2**40))
             await waiting.written()
             worker.start()
             await worker.idle()
-            took_s = time.perf_counter() - started
+            speed.ended()
             assert worker.counts["stored"] == jobs, worker.counts
-        return jobs / took_s
+        return speed
 
     return measured
 
 
-LOOPS: dict[str, Callable[[Place, int], Awaitable[float]]] = {
+LOOPS: dict[str, Callable[[Place, int], Awaitable[Speed]]] = {
     "plain aiohttp and aiobotocore": plain,
     "queue in memory": worked("memory"),
     "queue in a file (sqlite)": worked("sqlite"),
@@ -208,17 +226,25 @@ LOOPS: dict[str, Callable[[Place, int], Awaitable[float]]] = {
 
 
 def measure_jobs(place: Place, options: argparse.Namespace) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {name: [] for name in LOOPS}
-    for _ in range(options.rounds):
-        for name, loop in LOOPS.items():
-            rates[name].append(uvloop.run(loop(place, options.jobs)))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    alone = next(iter(medians.values()))
+    speeds: dict[str, list[Speed]] = {name: [] for name in LOOPS}
+    for number in range(options.rounds):
+        # There and back, so that nobody always comes first, or after the same one.
+        for name in list(LOOPS)[:: -1 if number % 2 else 1]:
+            speeds[name].append(uvloop.run(LOOPS[name](place, options.jobs)))
+    alone = next(iter(speeds.values()))
     title = f"10 KiB objects, {options.concurrency} at once"
-    print(f"{title:<42} {'jobs/s':>10} {'of the plain':>14}")
-    for name, median in medians.items():
-        print(f"{name:<42} {median:>10,.0f} {median / alone:>14.2f}")
-    return {"rates": rates, "medians": medians}
+    print(f"{title:<42} {'jobs/s':>10} {'of the plain':>14} {'CPU ms a job':>14}")
+    told: dict[str, Any] = {}
+    for name, measured in speeds.items():
+        rate = statistics.median(speed.rate for speed in measured)
+        # To that of the same round: what else the machine does changes from one to the next.
+        ratio = statistics.median(
+            ours.rate / theirs.rate for ours, theirs in zip(measured, alone, strict=True)
+        )
+        cpu_ms = statistics.median(speed.cpu_ms for speed in measured)
+        print(f"{name:<42} {rate:>10,.0f} {ratio:>14.2f} {cpu_ms:>14.2f}")
+        told[name] = {"rates": [speed.rate for speed in measured], "ratio": ratio, "cpu_ms": cpu_ms}
+    return told
 
 
 def drained(
