@@ -125,6 +125,22 @@ async def test_what_is_offered_is_leased_once_and_as_it_was(make: Make) -> None:
     assert await made.counts() == {"leased": 2}
 
 
+async def test_all_who_ask_at_once_get_another_job(make: Make) -> None:
+    made = await make()
+    await made.put(*(job(name) for name in "abc"))
+    leases = await asyncio.gather(*(made.queue.lease() for _ in range(5)))
+    assert [lease.job.key for lease in leases if isinstance(lease, Lease)] == [b"a", b"b", b"c"]
+    held = [lease for lease in leases if isinstance(lease, Lease)]
+    await made.queue.release(held[2])
+    stored = Ending(State.STORED, size=1)
+    settled = (made.queue.settle(lease, stored, 0.1) for lease in held)
+    *told, again = await asyncio.gather(*settled, made.queue.lease())
+    assert told == [True, True, False]
+    assert isinstance(again, Lease)
+    assert again.job == replace(job("c"), attempt=1)
+    assert await made.counts() == {"leased": 1, "stored": 2}
+
+
 async def test_one_live_job_a_key(make: Make) -> None:
     made = await make()
     assert await made.put(job("a"), job("a")) == [None, Reason.QUEUED_ALREADY]
