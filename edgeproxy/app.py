@@ -4,9 +4,8 @@ The only file that sees all parts.
 """
 
 import asyncio
-import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,13 +27,18 @@ from edgeproxy.backfill.making import MakingOrigin
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.clock import Clock, SystemClock
+from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.schema import Config
+from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explainer, Explanation, Target
+from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
@@ -46,16 +50,30 @@ from edgeproxy.store.tiers import Tiers
 
 @dataclass(slots=True)
 class Observers:
-    """Who hears of requests and of jobs that have ended."""
+    """Who hears of requests and of jobs that have ended.
+
+    All requests are counted. Who is in `on_record` gets the record of each, who is in `on_faulty` of those
+    alone in which something was out of order: for a hit none is made unless somebody wants it.
+    """
 
     on_record: list[Callable[[Record], None]] = field(default_factory=list)
+    on_faulty: list[Callable[[Record], None]] = field(default_factory=list)
     on_job: list[Callable[[Job, Outcome], None]] = field(default_factory=list)
     on_fault: list[Callable[[str], None]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
     def record(self, record: Record) -> None:
         """A request has ended."""
+        self.tally.add(record)
+        self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """A request has ended that has been counted."""
         for observer in self.on_record:
             observer(record)
+        if record.fault:
+            for observer in self.on_faulty:
+                observer(record)
 
     def job(self, job: Job, outcome: Outcome) -> None:
         """An attempt of a job has ended."""
@@ -105,6 +123,7 @@ class App:
         filler: Filler,
         source: Source,
         explainer: Explainer,
+        changes: Changes,
         observers: Observers,
         clock: Clock,
     ) -> None:
@@ -112,15 +131,15 @@ class App:
         self.gateway = gateway
         self.observers = observers
         self.clock = clock
-        self.tally = Tally()
+        self.tally = observers.tally
         self._cache = cache
         self._flights = flights
         self._worker = worker
         self._filler = filler
         self._source = source
         self._explainer = explainer
+        self._changes = changes
         self._started = clock.elapsed()
-        observers.on_record.append(self.tally.add)
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to `request`."""
@@ -141,6 +160,10 @@ class App:
     async def forget(self, what: Invalidation) -> int:
         """Serve nothing of it any more; gives how many keys were stored.  Raises `DiskError`."""
         return await self.gateway.invalidate(what)
+
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
+        return await self._changes.apply(events)
 
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
@@ -273,10 +296,18 @@ async def opened(
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
-        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, request_id)
+        gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
         explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+
+        async def bury(bucket: str, key: bytes) -> None:
+            targets = [name for name, section in origins.buckets.items() if section.bucket == bucket]
+            await filler.bury_key(targets, key)
+
+        changes = Changes(_buckets(config), gateway.invalidate, bury)
         worker.start()
-        yield App(config, gateway, cache, flights, worker, filler, source, explainer, observers, clock)
+        yield App(
+            config, gateway, cache, flights, worker, filler, source, explainer, changes, observers, clock
+        )
 
 
 def _as_it_is(_: str, origin: Origin) -> Origin:
@@ -308,11 +339,6 @@ async def _disk(
     return disk
 
 
-def request_id() -> str:
-    """A new id of the form of `X-Amz-Cf-Id`: 56 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(40)).decode()
-
-
 def new_instance() -> str:
     """What a gateway is called where requests have passed: nobody else has the same."""
     return secrets.token_hex(16)
@@ -329,6 +355,14 @@ def _front(config: Config, instance: str) -> Front:
         debug_headers=config.server.debug_headers,
         error_pages=config.error_pages(),
     )
+
+
+def _buckets(config: Config) -> Buckets:
+    prefixes: dict[str, frozenset[str]] = {}
+    for origin in config.origins.values():
+        if isinstance(origin, S3Origin):
+            prefixes[origin.bucket] = prefixes.get(origin.bucket, frozenset()) | {origin.origin_path}
+    return Buckets(prefixes, frozenset(config.events.ignore_principals))
 
 
 def _targets(config: Config) -> dict[str, Target]:

@@ -19,12 +19,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. Each hit asks it, so nothing stands in between."""
 
-    def now(self) -> float:
-        """POSIX time."""
-        return time.time()  # noqa: TID251
-
-    def elapsed(self) -> float:
-        """Monotonic time."""
-        return time.monotonic()
+    now = staticmethod(time.time)  # noqa: TID251
+    elapsed = staticmethod(time.monotonic)

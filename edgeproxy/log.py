@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TextIO
 
 from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
@@ -17,37 +18,35 @@ _PIPE_CHARS = 4000
 
 def text_line(record: Record) -> str:
     """One line for people: time, method, target, status, result, bytes, duration, origins, reason."""
-    moment = datetime.fromtimestamp(record.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    result = str(record.report.x_cache) if record.report is not None else "-"
-    parts = [
-        moment,
-        record.viewer or "-",
-        record.method,
-        _printable(record.target),
-        str(record.status),
-        result,
-        f"{record.sent_bytes}B",
-        f"{record.duration_s * 1000:.1f}ms",
-    ]
+    second = int(record.started_at)
+    millisecond = int((record.started_at - second) * 1000)
+    result = record.report.x_cache if record.report is not None else "-"
+    target = record.target if record.target.isprintable() else _printable(record.target)
+    line = (
+        f"{_second(second)}.{millisecond:03}Z {record.viewer or '-'} {record.method} {target} {record.status}"
+        f" {result} {record.sent_bytes}B {record.duration_s * 1000:.1f}ms"
+    )
     if record.trail:
-        parts.append(" ".join(map(str, record.trail)))
+        line += f" {' '.join(map(str, record.trail))}"
     if record.reason is not None:
-        parts.append(f"reason={record.reason}")
+        line += f" reason={record.reason}"
     if record.backfill:
-        parts.append(f"backfill={record.backfill}")
+        line += f" backfill={record.backfill}"
     if record.compression:
-        parts.append(f"compression={record.compression}")
+        line += f" compression={record.compression}"
     if record.is_cut:
-        parts.append("cut")
+        line += " cut"
     if record.fault:
-        parts.append(f"fault={json.dumps(record.fault)}")
-    parts.append(record.id)
-    return " ".join(parts)
+        line += f" fault={json.dumps(record.fault)}"
+    return f"{line} {record.id}"
+
+
+_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def json_line(record: Record) -> str:
     """One JSON object."""
-    return json.dumps({"event": "request", **record.fields()}, ensure_ascii=True, separators=(",", ":"))
+    return _json({"event": "request", **record.fields()})
 
 
 def job_fields(job: Job, outcome: Outcome) -> dict[str, object]:
@@ -128,7 +127,7 @@ class RequestLog:
         """An attempt of a job has ended."""
         fields = job_fields(job, outcome)
         if self._is_json:
-            self._writer.write(json.dumps(fields, separators=(",", ":")))
+            self._writer.write(_json(fields))
         else:
             rest = " ".join(
                 f"{name}={value}" for name, value in fields.items() if name not in ("event", "outcome")
@@ -143,3 +142,9 @@ class RequestLog:
 def _printable(text: str) -> str:
     """Without control characters, which could forge lines or colours."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+@lru_cache(8)
+def _second(seconds: int) -> str:
+    """As all lines of this second begin."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from edgeproxy.core.answering import Report
+from edgeproxy.core.answering import Report, XCache
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.reason import Reason
 
@@ -71,6 +71,9 @@ class Tally:
     by_x_cache: Counter[str] = field(default_factory=Counter)
     by_reason: Counter[str] = field(default_factory=Counter)
     by_origin: Counter[str] = field(default_factory=Counter)
+    hits: Counter[int] = field(default_factory=Counter)
+    """By status: those that `hit` counted, of which there is no more to tell."""
+    hit_bytes: int = 0
 
     def add(self, record: Record) -> None:
         """Count one request that has ended."""
@@ -85,14 +88,20 @@ class Tally:
         for attempt in record.trail:
             self.by_origin[str(attempt)] += 1
 
+    def hit(self, status: int, sent_bytes: int) -> None:
+        """Count a whole answer from the cache."""
+        self.hits[status] += 1
+        self.hit_bytes += sent_bytes
+
     def fields(self) -> dict[str, object]:
         """The counters as plain values, for JSON."""
+        hits = self.hits.total()
         return {
-            "requests": self.requests,
-            "sent_bytes": self.sent_bytes,
+            "requests": self.requests + hits,
+            "sent_bytes": self.sent_bytes + self.hit_bytes,
             "cut": self.cut,
-            "by_status": {str(status): n for status, n in sorted(self.by_status.items())},
-            "by_x_cache": dict(sorted(self.by_x_cache.items())),
+            "by_status": {str(status): n for status, n in sorted((self.by_status + self.hits).items())},
+            "by_x_cache": dict(sorted((self.by_x_cache + Counter({str(XCache.HIT): hits})).items())),
             "by_reason": dict(sorted(self.by_reason.items())),
             "by_origin": dict(sorted(self.by_origin.items())),
         }

@@ -4,14 +4,20 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from edgeproxy.admin.service import Operated, service
+from edgeproxy.admin.event_queue import EventQueue, reading
+from edgeproxy.admin.events import Inbox
+from edgeproxy.admin.operated import Operated
+from edgeproxy.admin.service import Doorkeeping, service
 from edgeproxy.app import App, Drained, Member, Observers, opened
+from edgeproxy.assembly.origins import plain_keys
+from edgeproxy.clock import SystemClock
+from edgeproxy.config.origins import Credentials
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.log import LineWriter, RequestLog
@@ -59,9 +65,13 @@ async def viewed(
     async with opened(config, observers=observers, member=member) as app:
         server = config.server
         limits = Limits(
-            server.max_connections, server.max_request_body, server.head_timeout, server.idle_timeout
+            server.max_connections,
+            server.max_request_body,
+            server.head_timeout,
+            server.idle_timeout,
+            server.express_lane,
         )
-        listener = Listener(app.gateway, limits, app.clock, app.observers.record)
+        listener = Listener(app.gateway, limits, app.clock, app.observers)
         try:
             await listener.open(sockets)
             yield Viewed(app, listener)
@@ -71,21 +81,37 @@ async def viewed(
 
 @asynccontextmanager
 async def administered(
-    config: Config, operated: Operated, why_not_ready: Callable[[], str | None]
+    config: Config,
+    operated: Operated,
+    why_not_ready: Callable[[], str | None],
+    on_fault: Callable[[str], None],
 ) -> AsyncIterator[Address]:
-    """The admin port of `operated`, until the context ends; gives its address.  Raises `ListenError`."""
-    token = config.admin.token.get_secret_value() if config.admin.token is not None else None
-    runner = web.AppRunner(service(operated, token, why_not_ready), access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
+    """The admin port of `operated` and the queue of its events, until the context ends; gives the address.
+
+    Raises `ListenError`.
+    """
+    token, events_token = config.admin.token, config.events.token
+    door = Doorkeeping(
+        token.get_secret_value() if token is not None else None,
+        events_token.get_secret_value() if events_token is not None else None,
+        config.admin.distribution_id,
+    )
+    inbox = Inbox(operated)
+    application = service(operated, inbox, door, why_not_ready, SystemClock().now)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
         admin = config.admin.listen
         try:
             await web.TCPSite(runner, admin.host, admin.port).start()
         except OSError as error:
             raise ListenError(str(admin), error) from error
+        if (queue := config.events.sqs) is not None:
+            given = queue.credentials
+            keys = plain_keys(given) if isinstance(given, Credentials) else None
+            await stack.enter_async_context(reading(EventQueue(queue.url, keys, inbox, on_fault=on_fault)))
         yield Address(admin.host, int(runner.addresses[0][1]))
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -103,7 +129,7 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
             def why_not_ready() -> str | None:
                 return "draining" if view.listener.is_draining else None
 
-            async with administered(config, view.app, why_not_ready) as admin:
+            async with administered(config, view.app, why_not_ready, view.app.observers.fault) as admin:
                 yield Running(view.app, view.listener, Address(listen.host, port), admin)
     finally:
         # Nobody has taken them over if there is no app.
@@ -113,7 +139,9 @@ async def running(config: Config, observers: Observers | None = None) -> AsyncIt
 def logged(config: Config, say: Callable[[str], None]) -> tuple[Observers, RequestLog]:
     """Observers that write the log of `config` to standard output; `say` hears of faults."""
     log = RequestLog(LineWriter(), config.log.format, access=config.log.access)
-    return Observers([log.request], [log.job], [say]), log
+    observers = Observers(on_job=[log.job], on_fault=[say])
+    (observers.on_record if config.log.access else observers.on_faulty).append(log.request)
+    return observers, log
 
 
 async def until_signal(before_end: Callable[[], None] | None = None) -> str:

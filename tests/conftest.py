@@ -181,7 +181,9 @@ async def edge_of(text: str) -> AsyncIterator[Edge]:
     text = text.replace("server: {", "server: {listen: '127.0.0.1:0', debug_headers: true, ")
     if "server:" not in text:
         text += "\nserver: {listen: '127.0.0.1:0', debug_headers: true}"
-    config = parse(text + "\nadmin: {listen: '127.0.0.1:0'}", {})
+    if "admin:" not in text:
+        text += "\nadmin: {listen: '127.0.0.1:0'}"
+    config = parse(text, {})
     async with (
         running(config, Observers(on_record=[records.append])) as gateway,
         aiohttp.ClientSession(

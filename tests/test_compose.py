@@ -11,6 +11,7 @@ import yaml
 
 from edgeproxy.config import load
 from edgeproxy.config.origins import S3Origin
+from tests.servers.server import cache_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,9 +47,7 @@ def test_the_gateways_environment_makes_a_configuration(compose: dict[str, Any])
 def test_docker_compose_accepts_it() -> None:
     command = ["docker", "compose"]
     if subprocess.run([*command, "version"], capture_output=True, check=False).returncode != 0:
-        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251
-        cache = os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy"  # noqa: TID251
-        command = [f"{cache}/bin/docker-compose"]
+        command = [str(cache_folder() / "bin" / "docker-compose")]
         if shutil.which(command[0]) is None:
             required = os.environ.get("EDGEPROXY_REQUIRE_SERVERS")  # noqa: TID251
             (pytest.fail if required else pytest.skip)(f"{command[0]} is not there: run scripts/servers")

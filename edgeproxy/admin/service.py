@@ -1,20 +1,19 @@
 """Plain HTTP for operators and their programs, apart from the viewers' port.
 
-`/healthz` and `/readyz` answer anybody; the rest wants the token where there is one. Without a
-token the port is on loopback, and a Host that is not this machine's is refused: otherwise a web page
-could reach it through the browser of whoever runs edgeproxy (DNS rebinding).
+`/healthz` and `/readyz` answer anybody; the rest wants the token where there is one.
 """
 
 import hmac
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import Protocol
+from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import MultiMapping
-from yarl import URL
 
+from edgeproxy.admin import events, invalidations
+from edgeproxy.admin.access import is_local
+from edgeproxy.admin.operated import NotDoneError, Operated
 from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import State, Wanted
 from edgeproxy.backfill.queue import QueueError
@@ -22,67 +21,29 @@ from edgeproxy.config.units import Duration
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.paths import normalise
-from edgeproxy.explain import Explanation
 from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
 
 
-class NotDoneError(Exception):
-    """What was asked for could not be done; the message says why."""
+@dataclass(frozen=True, slots=True)
+class Doorkeeping:
+    """Who may ask, and what we are called."""
+
+    token: str | None = None
+    events_token: str | None = None
+    """What S3 servers have; None: as everybody else."""
+    distribution_id: str = "local"
 
 
-class Operated(Protocol):
-    """What can be asked of a running gateway."""
-
-    async def stats(self) -> dict[str, object]:
-        """Counters and sizes."""
-        ...
-
-    async def explain(self, request: Request) -> Explanation:
-        """What would happen to a request."""
-        ...
-
-    async def invalidate(self, paths: list[str]) -> int:
-        """Purge; gives how many keys were stored.
-
-        Raises `ValueError` for a path that is none, `DiskError` and `NotDoneError`.
-        """
-        ...
-
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values, the newest first.
-
-        Raises `QueueError` and `NotDoneError`, as the next three do.
-        """
-        ...
-
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many."""
-        ...
-
-    async def cancel_jobs(self, wanted: Wanted) -> int:
-        """Let these jobs be done no more; gives how many."""
-        ...
-
-    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
-        """Look at the sources of these objects; gives how many jobs are "queued", or not for which reason.
-
-        Raises `ValueError` for a group that is none, and as `bury_objects` what the others raise.
-        """
-        ...
-
-    async def bury_objects(self, asked: Asked) -> int:
-        """Do not fill these objects for a while; gives how many tombstones there are."""
-        ...
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on."""
-        ...
-
-
-def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | None]) -> web.Application:
-    """The admin application; `why_not_ready` gives None when viewers are served."""
+def service(
+    app: Operated,
+    inbox: events.Inbox,
+    door: Doorkeeping,
+    why_not_ready: Callable[[], str | None],
+    now: Callable[[], float],
+) -> web.Application:
+    """The admin application; `why_not_ready` gives None when viewers are served, `now` POSIX seconds."""
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -93,7 +54,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         return web.json_response({"status": status}, status=200 if reason is None else 503)
 
     async def stats(_: web.Request) -> web.Response:
-        return web.json_response(await app.stats())
+        return web.json_response({**await app.stats(), "events": inbox.counts})
 
     async def explain(request: web.Request) -> web.Response:
         try:
@@ -159,7 +120,7 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
         except (QueueError, NotDoneError) as error:
             return web.json_response({"error": f"not done: {error}"}, status=500)
 
-    admin = web.Application(middlewares=[_guard(token)], client_max_size=64 * 1024)
+    admin = web.Application(middlewares=[_guard(door)], client_max_size=64 * 1024)
     admin.router.add_get("/healthz", health)
     admin.router.add_get("/readyz", ready)
     admin.router.add_get("/stats", stats)
@@ -168,6 +129,8 @@ def service(app: Operated, token: str | None, why_not_ready: Callable[[], str | 
     admin.router.add_get("/backfill", jobs)
     admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
     admin.router.add_post("/backfill/{what:refresh|tombstones}", change_objects)
+    admin.router.add_post(events.PATH, events.webhook(inbox, door.events_token))
+    invalidations.Invalidations(app, door.distribution_id, door.token, now).add_to(admin.router)
     return admin
 
 
@@ -258,12 +221,18 @@ def _object_path(path: object) -> str:
         raise ValueError(f"path: got {path!r}, but {error.message}") from None
 
 
-def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
-    wanted = f"Bearer {token}".encode() if token is not None else None
+def _guard(door: Doorkeeping) -> "web.middleware":  # type: ignore[valid-type]
+    wanted = f"Bearer {door.token}".encode() if door.token is not None else None
+
+    def is_elsewhere(path: str) -> bool:
+        """Whether it is open, or who answers there looks for itself."""
+        if path == events.PATH:
+            return door.events_token is not None
+        return path in _OPEN or path.startswith(invalidations.ROOT)
 
     @web.middleware
     async def guard(request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
-        if request.path not in _OPEN:
+        if not is_elsewhere(request.path):
             if wanted is not None:
                 given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
                 if not hmac.compare_digest(given, wanted):
@@ -272,7 +241,7 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
                         status=401,
                         headers={"WWW-Authenticate": "Bearer"},
                     )
-            elif not _is_local(request.host):
+            elif not is_local(request):
                 return web.json_response({"error": "Host is not this machine"}, status=403)
         try:
             return await handler(request)  # type: ignore[misc,no-any-return]
@@ -280,11 +249,3 @@ def _guard(token: str | None) -> "web.middleware":  # type: ignore[valid-type]
             return web.json_response({"error": str(error)}, status=503)
 
     return guard
-
-
-def _is_local(host: str) -> bool:
-    try:
-        name = URL.build(scheme="http", authority=host).host or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False

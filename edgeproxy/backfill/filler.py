@@ -157,6 +157,10 @@ class Filler:
         await self._burial.tombstones.bury(identities, for_s)
         return len(identities)
 
+    async def bury_key(self, targets: Iterable[str], key: bytes) -> None:
+        """Do not fill what somebody has taken out of the bucket of `targets`.  Raises `QueueError`."""
+        await self._burial.tombstones.bury([(target, key) for target in targets], self._burial.for_s)
+
     async def last(self, target: str, key: bytes) -> Entry | None:
         """What is known of the newest job for an object; None if nothing is, or can be found out."""
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from edgeproxy.backfill.copying import OF_THE_BUCKET
 from edgeproxy.backfill.job import Failed, Held, Job, Lease, Outcome, Skipped, Stored
 from edgeproxy.backfill.worker import Worker
 from edgeproxy.core.failover import Attempt
@@ -14,10 +15,6 @@ from edgeproxy.origins.base import Reply, no_body, whole_body
 STORED = "stored"
 _LOOK_S = 0.1
 """How often it is looked whether somebody else has ended."""
-_OF_THE_BUCKET = frozenset(
-    {Reason.WRITE_FAILED, Reason.S3_CREDENTIALS, Reason.S3_NO_BUCKET, Reason.S3_REGION}
-)
-"""Why a bucket takes nothing: what is small enough to be copied has been verified by then."""
 _LATE_S = 0.01
 """A turn must not be missed because a clock is a little behind."""
 
@@ -145,7 +142,7 @@ def _told(outcome: Outcome | None, seen: "_Seen") -> Made:
         case Skipped():
             return Made(outcome.reason, is_final=True, trail=seen.trail)
         case Failed():
-            is_good = outcome.reason in _OF_THE_BUCKET
+            is_good = outcome.reason in OF_THE_BUCKET
             return Made(
                 outcome.reason,
                 is_final=outcome.is_final,

@@ -10,6 +10,7 @@ import click
 from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
+from edgeproxy.cli.package import package
 from edgeproxy.config import Config
 
 
@@ -181,3 +182,4 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 
 main.add_command(backfill)
+main.add_command(package)

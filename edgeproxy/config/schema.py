@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from edgeproxy.config.backfill import Backfill
+from edgeproxy.config.events import Events
 from edgeproxy.config.fields import Bool, Bytes, Name, PathPattern, Seconds, SecondsAboveZero, VisibleText
 from edgeproxy.config.kinds import (
     FolderPath,
@@ -84,6 +85,9 @@ class Server(Section):
     """How long a viewer may take to send a request head."""
     idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
+    express_lane: Bool = True
+    """Answer repeats of a request that memory alone answered straight from there, in front of the HTTP
+    server: the same answers, ten times as many."""
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
@@ -97,7 +101,10 @@ class Admin(Section):
     listen: Annotated[Address, Listen()] = Address("127.0.0.1", 8081)
     """Address and port for operators; needs a token when others than this machine can reach it."""
     token: Annotated[SecretStr, Secret(VisibleText)] | None = None
-    """Bearer token for everything but `/healthz` and `/readyz`."""
+    """Bearer token for everything but `/healthz` and `/readyz`; for CloudFront's API it is the secret access
+    key that requests are signed with."""
+    distribution_id: Annotated[str, Text("[A-Za-z0-9]{1,64}", "letters and digits", "id")] = "local"
+    """What CloudFront's API on the admin port calls this gateway: `--distribution-id local`."""
 
 
 LEAST_BESIDE_DISK = 16 * 2**20
@@ -273,6 +280,7 @@ class Config(Section):
     custom_error_responses: Annotated[tuple[CustomErrorResponse, ...], BeforeValidator(_each_code_once)] = ()
     """Errors that viewers get a page for, or that are to be remembered for other than 10 seconds."""
     backfill: Backfill = Backfill()
+    events: Events = Events()
 
     @model_validator(mode="after")
     def _keeps_jobs(self) -> Self:

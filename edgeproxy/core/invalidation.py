@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
-from edgeproxy.core.paths import normalise
+from edgeproxy.core.paths import key_path, normalise, object_key, object_path
 
 MAX_TAGS = 50
 MAX_TAG_CHARS = 256
@@ -24,6 +24,8 @@ class Reach(StrEnum):
     """One path with one query, or none."""
     PATH = "path"
     """One path with any query."""
+    OBJECT = "object"
+    """All paths that name one object, with any query."""
     PREFIX = "prefix"
     TAG = "tag"
 
@@ -42,6 +44,8 @@ class Invalidation:
                 return self.text == (f"{key.path}?{key.query}" if key.query else key.path)
             case Reach.PATH:
                 return key.path == self.text
+            case Reach.OBJECT:
+                return object_path(key.path) == self.text
             case Reach.PREFIX:
                 return (f"{key.path}?{key.query}" if key.query else key.path).startswith(self.text)
             case Reach.TAG:
@@ -69,6 +73,17 @@ def invalidation(text: str) -> Invalidation:
     except RequestError as error:
         raise ValueError(f'path: got "{text}", but {error.message}') from None
     return Invalidation(Reach.PREFIX if is_prefix else Reach.EXACT, f"{path}{mark}{query}")
+
+
+def of_object(key: bytes, prefix: str = "") -> Invalidation | None:
+    """All that viewers may have got of the object `key`; None if no path leads to it.
+
+    `prefix` is an origin path such as "/site", which stands in front of every key.
+    """
+    folder = object_key(f"{prefix}/") if prefix else b""
+    if not key.startswith(folder):
+        return None
+    return Invalidation(Reach.OBJECT, key_path(key.removeprefix(folder)))
 
 
 def cache_tags(head: Head) -> frozenset[str]:

@@ -16,6 +16,8 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7F]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# What a normal form may hold escaped or not, as it is not in `key_path`.
+_MORE_SPELLINGS = re.compile("[!$&'()*+,;=:@]|%2F")
 _RAW_UNSAFE = re.compile(r"[ |\[\]^`{}\"<>\\]")
 
 
@@ -126,6 +128,15 @@ def object_key(path: str, prefix: str = "") -> bytes:
     `prefix` is an origin path such as "/site"; it goes in front.
     """
     return unquote_to_bytes(f"{prefix}{path}"[1:])
+
+
+def object_path(path: str) -> str:
+    """The one spelling that stands for all paths in normal form that name the same object.
+
+    Normal forms still differ: whoever escapes "!", "$", "&", "'", "(", ")", "*", "+", ",", ";", "=", ":", "@"
+    or "/" asks for the same key as who does not (RFC 3986 §2.2 leaves it to the server; S3 decodes them).
+    """
+    return path if not _MORE_SPELLINGS.search(path) else key_path(object_key(path))
 
 
 def key_path(key: bytes) -> str:

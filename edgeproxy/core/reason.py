@@ -119,6 +119,11 @@ class Reason(StrEnum):
     WRITE_FAILED = "write-failed"
     WORKER_LOST = "worker-lost"
 
+    # A change in a bucket purges nothing.
+    OTHER_BUCKET = "other-bucket"
+    OUTSIDE_ORIGIN_PATH = "outside-origin-path"
+    IGNORED_PRINCIPAL = "ignored-principal"
+
     # Something of ours broke.
     INTERNAL = "internal"
     DISK_DAMAGED = "disk-damaged"

@@ -60,6 +60,13 @@ class Stored:
         """Seconds it stays fresh; 0 or below means stale."""
         return self.lifetime_s - self.age(now)
 
+    def steady_until(self, now: float) -> float:
+        """Until when both stay what they are now in whole seconds, if the clock is not set back.
+
+        A little earlier, if anything: POSIX seconds as floats are exact to a quarter of a microsecond.
+        """
+        return now + min(1 - self.age(now) % 1, self.fresh_for(now) % 1) - 1e-6
+
 
 def may_store(sent: Request, head: Head, policy: CachePolicy, now: float) -> Reason | None:
     """None if the response may be stored, else why not.

@@ -13,6 +13,7 @@ from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, re
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
 from edgeproxy.core.validation import is_not_modified, is_range_current
+from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
 from edgeproxy.record import Record
@@ -36,6 +37,10 @@ class Answer:
     body: bytes | AsyncIterator[bytes]
     record: Record
     close: Callable[[], None] = field(default=_nothing, repr=False)
+    excerpt: Slice | None = None
+    """Where `body` stands in the body of an entry in memory, if that is all that it is."""
+    repeat: Repeat | None = None
+    """What it takes to answer the same request so again."""
 
 
 def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
@@ -43,10 +48,11 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     body, headers = entry.body, visit.request.headers
     head = dated(entry.stored.head, entry.stored.received_at)
     method = visit.request.method
+    nothing = Slice(0, -1, len(body))
     if _has_it(visit.request, head):
-        return _answer(visit, not_modified(head), b"", report)
+        return _excerpt(_answer(visit, not_modified(head), b"", report), body, nothing)
     if method == "HEAD":
-        return _answer(visit, _of_length(head, len(body)), b"", report)
+        return _excerpt(_answer(visit, _of_length(head, len(body)), b"", report), body, nothing)
     asked = None
     if method == "GET" and head.status == 200 and is_range_current(headers, head):
         asked = requested_slices(headers.get("range"), len(body))
@@ -55,8 +61,9 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     partial = head.headers if asked is None else head.headers.without(_OF_THE_CONTENT)
     match asked:
         case None:
-            whole = _part(body, Slice(0, len(body) - 1, len(body)))
-            return _answer(visit, _of_length(head, len(body)), whole, report)
+            all_of_it = Slice(0, len(body) - 1, len(body))
+            whole = _part(body, all_of_it)
+            return _excerpt(_answer(visit, _of_length(head, len(body)), whole, report), body, all_of_it)
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
             # Nothing is in no coding.
@@ -64,11 +71,18 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
             return _answer(visit, Head(416, headers), b"", report)
         case (part,):
             fields = (("Content-Range", str(part)), ("Content-Length", str(part.size)))
-            return _answer(visit, Head(206, partial.having(*fields)), _part(body, part), report)
+            answer = _answer(visit, Head(206, partial.having(*fields)), _part(body, part), report)
+            return _excerpt(answer, body, part)
         case _:
             parts = multipart(asked, head.headers.get("content-type"), visit.record.id.rstrip("="))
             fields = (("Content-Type", parts.content_type), ("Content-Length", str(parts.size)))
             return _answer(visit, Head(206, partial.having(*fields)), _joined(parts, body), report)
+
+
+def _excerpt(answer: Answer, body: bytes | Blob, part: Slice) -> Answer:
+    if isinstance(body, bytes):
+        answer.excerpt = part
+    return answer
 
 
 def _has_it(request: Request, head: Head) -> bool:

@@ -18,6 +18,7 @@ from edgeproxy.core.failover import Attempt
 from edgeproxy.core.invalidation import Invalidation
 from edgeproxy.core.key import variant
 from edgeproxy.core.message import Request
+from edgeproxy.core.ranges import Slice
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import Stored, unvalidated
 from edgeproxy.core.validation import freshened, is_about, validators
@@ -31,9 +32,11 @@ from edgeproxy.gateway.answers import (
     in_dress,
 )
 from edgeproxy.gateway.fetching import Fetcher
+from edgeproxy.gateway.repeat import Repeat, depends_on_viewer, is_repeatable, unheeded
 from edgeproxy.gateway.visit import Front, Visit, admitted
 from edgeproxy.record import Record
 from edgeproxy.store.flight import Failed, Flight, Landing, Refreshed, Shared, Unshared
+from edgeproxy.store.memory import Entry
 from edgeproxy.store.tiers import Found, Tiers
 
 
@@ -54,7 +57,7 @@ class Gateway:
         self._cache = cache
         self._fetcher = fetcher
         self._clock = clock
-        self._new_id = new_id
+        self.new_id = new_id
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request. Never raises but for cancellation: a fault becomes an error answer.
@@ -78,12 +81,40 @@ class Gateway:
         if visit is not None and (policy := visit.behavior.response_headers) is not None:
             spent_ms = (self._clock.elapsed() - record.started) * 1000
             answer = in_dress(visit, answer, policy, spent_ms)
+        if answer.repeat is not None and depends_on_viewer(request, self._front):
+            answer.repeat = None
         return answer
+
+    def again(self, repeat: Repeat, entry: Entry) -> Answer | None:
+        """The answer to the same request once more, from `entry`, which is held; None if it is stale."""
+        before, behavior = repeat.visit.record, repeat.visit.behavior
+        decision = on_lookup(entry.stored, False, behavior.cache, self._clock.now(), repeat.visit.wishes)
+        if not isinstance(decision, Serve) or decision.reason is not None:
+            return None
+        now, elapsed = self._clock.now(), self._clock.elapsed()
+        record = Record(self.new_id(), before.method, before.target, before.viewer, now, elapsed)
+        visit = Visit(repeat.visit.request, behavior, record, self._front)
+        report = Report(XCache.HIT, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s)
+        answer = from_entry(visit, _unvalidated(visit, entry), report)
+        if behavior.response_headers is not None:
+            answer = in_dress(visit, answer, behavior.response_headers, 0.0)
+        return answer
+
+    @property
+    def unheeded(self) -> frozenset[str]:
+        """Names of fields (lower case) that change nothing of an answer that may be repeated."""
+        return unheeded(self._behaviors, self._front)
+
+    def _repeat(self, visit: Visit, decision: Serve, entry: Found, part: Slice | None) -> Repeat | None:
+        if part is None or not is_repeatable(visit, decision, entry.stored):
+            return None
+        hold = self._cache.hold(visit.key, entry)
+        return Repeat(visit, hold, part) if hold is not None else None
 
     def new_record(self, request: Request) -> Record:
         """The record of a request that has just come in."""
         now, elapsed = self._clock.now(), self._clock.elapsed()
-        return Record(self._new_id(), request.method, request.target, request.viewer, now, elapsed)
+        return Record(self.new_id(), request.method, request.target, request.viewer, now, elapsed)
 
     def admitted(self, request: Request, record: Record) -> Visit:
         """The visit of a request that is let in.  Raises `RequestError`."""
@@ -135,7 +166,9 @@ class Gateway:
                 report = Report(
                     x_cache, reason=decision.reason, fresh_for_s=decision.fresh_for_s, age_s=decision.age_s
                 )
-                return from_entry(visit, _unvalidated(visit, entry), report)
+                answer = from_entry(visit, _unvalidated(visit, entry), report)
+                answer.repeat = self._repeat(visit, decision, entry, answer.excerpt)
+                return answer
             case Fetch():
                 if visit.is_for_the_origin:
                     return await self._straight(visit, decision)

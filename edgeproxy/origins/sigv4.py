@@ -55,7 +55,7 @@ def signed_headers(
     )
     scope = f"{day}/{region}/s3/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = _signing_key(keys.secret_access_key, day, region)
+    key = signing_key(keys.secret_access_key, day, region, "s3")
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     credential = f"{keys.access_key_id}/{scope}"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
@@ -63,8 +63,9 @@ def signed_headers(
 
 
 @lru_cache(maxsize=64)
-def _signing_key(secret: str, day: str, region: str) -> bytes:
+def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+    """The key of a day, such as "20260131", for one service in one region."""
     key = f"AWS4{secret}".encode()
-    for part in (day, region, "s3", "aws4_request"):
+    for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key

@@ -4,15 +4,18 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
+from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.message import Request
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
-from edgeproxy.record import Record
+from edgeproxy.lane.lane import Lane
+from edgeproxy.server.express import Express, ExpressProtocol, ExpressServer
 from edgeproxy.server.protocol import ViewerServer
 from edgeproxy.server.reading import request_from
 from edgeproxy.server.sockets import BACKLOG
@@ -27,19 +30,19 @@ class Limits:
     max_body_bytes: int = 64 * 10**9
     head_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
+    has_express_lane: bool = True
 
 
 class Listener:
-    """Viewers in front, the gateway behind. `observe` gets the record of every request that has ended."""
+    """Viewers in front, the gateway behind. `observers` hear of every request that has ended."""
 
-    def __init__(
-        self, gateway: Gateway, limits: Limits, clock: Clock, observe: Callable[[Record], None]
-    ) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, clock: Clock, observers: Observers) -> None:
         self._gateway = gateway
         self._limits = limits
         self._clock = clock
-        self._observe = observe
+        self._observers = observers
         self._viewers: ViewerServer | None = None
+        self._express: Express | None = None
         self._servers: list[asyncio.Server] = []
         self.active = 0
         self.is_draining = False
@@ -47,7 +50,12 @@ class Listener:
     async def open(self, sockets: list[socket.socket]) -> None:
         """Let viewers in that connect to `sockets`."""
         limits = self._limits
-        self._viewers = ViewerServer(
+        server: Callable[..., ViewerServer] = ViewerServer
+        if limits.has_express_lane:
+            lane = Lane(self._gateway, self._clock)
+            self._express = Express(lane, self._clock, self._observers, limits.idle_timeout_s)
+            server = partial(ExpressServer, self._express)
+        self._viewers = server(
             self._handle,
             self._refuse,
             max_connections=limits.max_connections,
@@ -61,17 +69,23 @@ class Listener:
     async def drain(self, timeout_s: float) -> int:
         """Accept no more, finish what runs, close; gives how many requests were cut off after `timeout_s`."""
         self.is_draining = True
+        if self._express is not None:
+            self._express.lane.close()
         for server in self._servers:
             server.close()
         if self._viewers is None:
             return 0
         self._viewers.pre_shutdown()
         deadline = self._clock.elapsed() + timeout_s
-        while self.active and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
+        while self._under_way and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
             await asyncio.sleep(0.01)
-        left = self.active
+        left = self._under_way
         await self._viewers.shutdown(0.1)
         return left
+
+    @property
+    def _under_way(self) -> int:
+        return self.active + (self._express.transfers if self._express is not None else 0)
 
     @property
     def connections(self) -> int:
@@ -90,6 +104,8 @@ class Listener:
                 answer = self._refusal(message, error)
             else:
                 answer = await self._gateway.handle(request)
+                if answer.repeat is not None and isinstance(message.protocol, ExpressProtocol):
+                    message.protocol.learn(answer.repeat)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
             response = await write(answer, message, self._limits.idle_timeout_s)
@@ -101,7 +117,7 @@ class Listener:
             if answer is not None:
                 answer.close()
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
-                self._observe(answer.record)
+                self._observers.record(answer.record)
 
     def _refusal(self, message: web.BaseRequest, error: EdgeError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
@@ -115,5 +131,5 @@ class Listener:
         response.headers.extend(answer.head.headers.without({"content-length", "content-type"}).pairs)
         response.headers["Content-Type"] = "text/plain; charset=utf-8"
         answer.record.sent_bytes = len(body)
-        self._observe(answer.record)
+        self._observers.record(answer.record)
         return response

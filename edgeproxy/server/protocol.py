@@ -50,6 +50,8 @@ class ViewerProtocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """What cannot be read as HTTP gets an answer of ours, and the connection is closed."""
         server = self._manager
+        if server is None:
+            raise ConnectionError("the viewer has left")
         assert isinstance(server, ViewerServer)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
@@ -86,6 +88,8 @@ def refusal(error: BaseException | None) -> RequestError:
 class ViewerServer(web.Server):
     """aiohttp's low-level server: no routes, no middleware, one handler."""
 
+    protocol = ViewerProtocol
+
     def __init__(
         self,
         handler: Handler,
@@ -104,7 +108,7 @@ class ViewerServer(web.Server):
 
     def __call__(self) -> ViewerProtocol:
         """The protocol of a new connection."""
-        return ViewerProtocol(
+        return self.protocol(
             self,
             loop=self._loop,
             keepalive_timeout=self._idle_timeout_s,

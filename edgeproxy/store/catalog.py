@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edgeproxy.core.invalidation import Invalidation, Reach, cache_tags
 from edgeproxy.core.key import CacheKey
+from edgeproxy.core.paths import object_path
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.rows import UNREADABLE, key_of, key_text, octets, stored_of, stored_text, variant_text
 from edgeproxy.store.transactions import connected, transaction
@@ -35,6 +36,7 @@ CREATE TABLE entry (
   id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: it names the file
   key     TEXT NOT NULL,
   path    BLOB NOT NULL,
+  object  BLOB,                               -- the path's usual spelling, if that is another
   variant TEXT NOT NULL,
   stored  TEXT NOT NULL,
   length  INTEGER NOT NULL,                   -- of the body
@@ -45,6 +47,7 @@ CREATE TABLE entry (
 );
 CREATE INDEX entry_by_key ON entry (key);
 CREATE INDEX entry_by_path ON entry (path);
+CREATE INDEX entry_by_object ON entry (object) WHERE object IS NOT NULL;
 CREATE INDEX entry_by_use ON entry (used_at);
 CREATE INDEX entry_by_writer ON entry (writer) WHERE writer IS NOT NULL;
 CREATE TABLE tag (
@@ -178,18 +181,22 @@ class Catalog:
         Gives its id, None if there is no room for it, and the ids of those that had to go.
         """
         texts = key_text(key), octets(key.path), variant_text(stored), stored_text(stored)
+        of_object = object_path(key.path)
+        other = octets(of_object) if of_object != key.path else None
         tags = [octets(tag) for tag in cache_tags(stored.head)]
         # Keys, paths and tags stand in an index too, and pages are seldom full.
-        size_of_texts = sum(map(len, (*texts, *texts[:2]))) + sum(_TAG_BYTES + 2 * len(tag) for tag in tags)
+        size_of_texts = sum(map(len, (*texts, *texts[:2], other or b"", other or b""))) + sum(
+            _TAG_BYTES + 2 * len(tag) for tag in tags
+        )
         row = _ROW_BYTES + size_of_texts * 5 // 4
         with self._changing() as db:
             gone = self._make_room(db, size + row)
             if gone is None:
                 return None, []
             number = db.execute(
-                "INSERT INTO entry (key, path, variant, stored, length, bytes, row, used_at, writer)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)",
-                (*texts, size + row, row, now, writer),
+                "INSERT INTO entry (key, path, variant, stored, object, length, bytes, row, used_at, writer)"
+                " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+                (*texts, other, size + row, row, now, writer),
             ).lastrowid
             db.executemany("INSERT INTO tag VALUES (?, ?)", ((tag, number) for tag in tags))
             return number, gone
@@ -349,6 +356,8 @@ def _candidates(invalidation: Invalidation) -> tuple[str, tuple[str | bytes, ...
     match invalidation.reach:
         case Reach.EXACT | Reach.PATH:
             return "SELECT id, key, stored FROM entry WHERE path = ?", (path,)
+        case Reach.OBJECT:
+            return "SELECT id, key, stored FROM entry WHERE path = ?1 OR object = ?1", (path,)
         case Reach.PREFIX:
             query = "SELECT id, key, stored FROM entry WHERE path >= ? AND path < ?"
             return query, (path, path + b"\xff")

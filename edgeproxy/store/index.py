@@ -5,6 +5,7 @@ from itertools import chain
 
 from edgeproxy.core.invalidation import Invalidation, Reach
 from edgeproxy.core.key import CacheKey
+from edgeproxy.core.paths import object_path
 
 
 class _Keys(dict[str, CacheKey | set[CacheKey]]):
@@ -56,6 +57,8 @@ class Index:
         """Those without a query."""
         self._by_query: dict[str, _Keys] = {}
         """The others: path, then query."""
+        self._by_object = _Keys()
+        """Those whose path is not the one spelling that stands for all of an object."""
         self._by_tag = _Keys()
         self._tags: dict[CacheKey, frozenset[str]] = {}
 
@@ -66,6 +69,8 @@ class Index:
             self._by_query.setdefault(key.path, _Keys()).put(key.query, key)
         else:
             self._by_path.put(key.path, key)
+        if (of_object := object_path(key.path)) != key.path:
+            self._by_object.put(of_object, key)
         if tags:
             self._tags[key] = tags
         for tag in tags:
@@ -79,6 +84,8 @@ class Index:
             queries.take(key.query, key)
             if not queries:
                 del self._by_query[key.path]
+        if (of_object := object_path(key.path)) != key.path:
+            self._by_object.take(of_object, key)
         for tag in self._tags.pop(key, ()):
             self._by_tag.take(tag, key)
 
@@ -92,12 +99,18 @@ class Index:
             case Reach.EXACT:
                 candidates = self._by_path.of(path)
             case Reach.PATH:
-                candidates = chain(self._by_path.of(path), self._by_query.get(path, _NONE).beginning_with(""))
+                candidates = self._at(path)
+            case Reach.OBJECT:
+                candidates = chain(self._at(path), self._by_object.of(path))
             case Reach.TAG:
                 candidates = self._by_tag.of(invalidation.text)
             case Reach.PREFIX:
                 candidates = self._beginning_with(path)
         return [key for key in candidates if invalidation.covers(key, self._tags.get(key, frozenset()))]
+
+    def _at(self, path: str) -> Iterator[CacheKey]:
+        yield from self._by_path.of(path)
+        yield from self._by_query.get(path, _NONE).beginning_with("")
 
     def _beginning_with(self, start: str) -> Iterator[CacheKey]:
         yield from self._by_path.beginning_with(start)

@@ -11,7 +11,7 @@ from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.index import Index
 from edgeproxy.store.lexicon import KeptHeaders, Lexicon
-from edgeproxy.store.s3fifo import S3Fifo
+from edgeproxy.store.s3fifo import MAX_ASKED, S3Fifo
 
 # What things take besides their text, measured as resident memory: bench/memory.py.
 _KEY_BYTES = 520
@@ -51,8 +51,30 @@ class _Slot:
         return cls(key, entries, tags, size)
 
 
+class Hold:
+    """An entry as long as it is found under its key; it does not keep what was evicted in memory."""
+
+    __slots__ = ("_place", "_slot")
+
+    def __init__(self, slot: _Slot, place: int) -> None:
+        self._slot = slot
+        self._place = place
+
+    def entry(self) -> Entry | None:
+        """The entry, which is noted as asked for; None once it was replaced, evicted or purged."""
+        slot = self._slot
+        if not slot.entries:
+            return None
+        if slot.asked < MAX_ASKED:
+            slot.asked += 1
+        return slot.entries[self._place]
+
+
 class _Slots(S3Fifo[CacheKey, _Slot]):
-    """Slots within a number of bytes, and an index that follows whatever comes and goes."""
+    """Slots within a number of bytes, and an index that follows whatever comes and goes.
+
+    A slot that goes is emptied, for those who hold an entry of it.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max(max_bytes, 1))
@@ -65,6 +87,10 @@ class _Slots(S3Fifo[CacheKey, _Slot]):
     def __delitem__(self, key: CacheKey, *args: Any, **more: Any) -> None:
         super().__delitem__(key, *args, **more)
         self.index.remove(key)
+
+    def gone(self, slot: _Slot) -> None:
+        """Empty it."""
+        slot.entries = ()
 
 
 class MemoryCache:
@@ -99,6 +125,13 @@ class MemoryCache:
                 return entry, True
         return None, True
 
+    def hold(self, key: CacheKey, entry: Entry) -> Hold | None:
+        """A hold on `entry`, which `find` gave for `key`; None if it is not there any more."""
+        slot = self._slots.peek(key)
+        if slot is None:
+            return None
+        return next((Hold(slot, place) for place, one in enumerate(slot.entries) if one is entry), None)
+
     def store(self, key: CacheKey, entry: Entry) -> bool:
         """Put `entry` in place of the one of the same variant; False if it is too large."""
         entry = self._kept(entry)
@@ -132,6 +165,8 @@ class MemoryCache:
         """Forget all that is covered; gives how many keys that were."""
         keys = self._slots.index.covered(invalidation)
         if len(keys) == len(self):
+            for slot in self._slots.every():
+                self._slots.gone(slot)
             self._slots = _Slots(self.max_bytes)
             return len(keys)
         for key in keys:

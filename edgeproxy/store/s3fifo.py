@@ -12,7 +12,8 @@ price: a hit costs a fifth more than LRU's, and an entry that drives out another
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 from cachetools import Cache
@@ -21,7 +22,7 @@ _TRIAL_SHARE = 10
 """One in so many bytes is for what is on trial."""
 _PROVES = 2
 """Times it has to be asked for on trial."""
-_MAX_ASKED = 3
+MAX_ASKED = 3
 _MAX_STEPS = 64
 """Entries looked at to find one that may go: else one eviction could walk through millions."""
 
@@ -63,7 +64,7 @@ class S3Fifo(Cache[K, V]):
 
     def __getitem__(self, key: K) -> V:
         value = super().__getitem__(key)
-        if value.asked < _MAX_ASKED:
+        if value.asked < MAX_ASKED:
             value.asked += 1
         return value
 
@@ -73,9 +74,11 @@ class S3Fifo(Cache[K, V]):
             value.asked = before.asked
             self._trial[key] = value
             self._trial_bytes += value.size - before.size
+            self.gone(before)
         elif (before := self._proven.get(key)) is not None:
             value.asked = before.asked
             self._proven[key] = value
+            self.gone(before)
         elif self._failed[hash(key) % len(self._failed)] == hash(key):
             self._proven[key] = value
         else:
@@ -87,7 +90,15 @@ class S3Fifo(Cache[K, V]):
         if (value := self._trial.pop(key, None)) is not None:
             self._trial_bytes -= value.size
         else:
-            del self._proven[key]
+            value = self._proven.pop(key)
+        self.gone(value)
+
+    def gone(self, value: V) -> None:
+        """Told of every value that was taken out, or that another took the place of."""
+
+    def every(self) -> Iterator[V]:
+        """All values, without noting that they were asked for."""
+        return chain(self._trial.values(), self._proven.values())
 
     def popitem(self) -> tuple[K, V]:
         """Take out what may go first. Raises `KeyError` if there is nothing."""

@@ -12,7 +12,7 @@ from edgeproxy.core.storing import Stored
 from edgeproxy.store.disk import DiskCache, Shelved
 from edgeproxy.store.draft import Draft
 from edgeproxy.store.folder import DiskError
-from edgeproxy.store.memory import Entry, MemoryCache
+from edgeproxy.store.memory import Entry, Hold, MemoryCache
 
 Found: TypeAlias = Entry | Shelved
 
@@ -42,6 +42,10 @@ class Tiers:
     def find(self, key: CacheKey, sent: Callable[[], Headers]) -> tuple[Entry | None, bool]:
         """What memory has, at once: the entry that fits a request, and whether others do not."""
         return self.memory.find(key, sent)
+
+    def hold(self, key: CacheKey, found: Found) -> Hold | None:
+        """A hold on what `find` gave for `key`; None if it is not in memory, or not any more."""
+        return self.memory.hold(key, found) if isinstance(found, Entry) else None
 
     async def find_below(
         self, key: CacheKey, sent: Callable[[], Headers], known: Stored | None

@@ -4,12 +4,12 @@ import asyncio
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
 from edgeproxy.backfill.filler import Asked
@@ -20,7 +20,9 @@ from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
+from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
+from edgeproxy.gateway.changes import Applied
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
@@ -206,6 +208,14 @@ class Supervisor:
             invalidation(path)
         return int(max(await self._all("invalidate", paths)))
 
+    async def changed(self, events: Sequence[ObjectEvent]) -> Applied:
+        """Purge everywhere what has changed in a bucket; gives the largest number of keys, as `invalidate`.
+
+        Raises `DiskError` and `NotDoneError`.
+        """
+        applied: list[Applied] = await self._all("changed", events)
+        return max(applied, key=lambda one: one.keys)
+
     async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
         """The jobs of all workers, who share them or, in memory, have each their own."""
         answers = await self._of_jobs("jobs", wanted)
@@ -306,7 +316,7 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
             return "draining" if supervisor.is_draining else None
 
         await supervisor.start()
-        async with administered(config, supervisor, why_not_ready) as admin:
+        async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
             name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")

@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Any
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Member
 from edgeproxy.backfill.queue import QueueError
 from edgeproxy.config.schema import Config
@@ -73,6 +73,8 @@ class Worker:
                 return await app.invalidate(value)
             case "forget":
                 return await app.forget(value)
+            case "changed":
+                return await app.changed(value)
             case "jobs":
                 return await app.jobs(value)
             case "retry_jobs":

@@ -30,11 +30,13 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  express_lane: true
   drain_timeout: 30s
   debug_headers: false
 admin:
   listen: '[::1]:8081'
   token: '***'
+  distribution_id: local
 cache:
   memory: 1GiB
   disk: null
@@ -189,6 +191,10 @@ backfill:
   parts_at_once: 2
   write_timeout: 2m
   tombstone_for: 1d
+events:
+  token: '***'
+  sqs: null
+  ignore_principals: [filler]
 """
 
 
@@ -222,6 +228,7 @@ origins:
   site: {type: http, url: "http://127.0.0.1:9100/", read_timeout: 1.5s}
 cache: {memory: 1024MiB}
 admin: {listen: "[::1]:8081", token: hunter2}
+events: {token: hunter2, ignore_principals: [filler]}
 server: {aliases: [www.example.com]}
 """,
         {},

@@ -117,6 +117,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "list for a key": (S3 % "credentials: {access_key_id: a, secret_access_key: [hunter2]}", f"origins.o.credentials.secret_access_key: got ***, want {TEXT}"),
     "token with blanks": (small("admin: {token: hunter2 x}"), f"admin.token: got ***, want {TEXT}"),
     "mapping for a token": (small("admin: {token: {hunter2: }}"), f"admin.token: got ***, want {TEXT}"),
+    "path for a queue": (small("events: {sqs: {url: /changes}}"), 'events.sqs.url: got "/changes", want the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/changes'),
+    "anonymous for a queue": (small("events: {sqs: {url: 'http://a/b', credentials: anonymous}}"), "events.sqs.credentials: got ***, want default or {access_key_id: ..., secret_access_key: ...}"),
     "word for a choice": (POLICY % "query: some", f'cache_policies.p.query: got "some", want {CHOICE}'),
     "list for a choice": (POLICY % "query: [1]", f"cache_policies.p.query: got [1], want {CHOICE}"),
     "two choices": (POLICY % "cookies: {whitelist: [a], all_except: [b]}", f"cache_policies.p.cookies: got {{whitelist: ..., all_except: ...}}, want {CHOICE}"),

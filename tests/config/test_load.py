@@ -189,6 +189,7 @@ def bucket(**settings: Any) -> Any:
 SECRET_PLACES = {
     "token": {"admin": {"token": "SECRET"}},
     "admin": {"admin": "SECRET"},
+    "token of events": {"events": {"token": "SECRET"}},
     "key": bucket(credentials={"access_key_id": "a", "secret_access_key": "SECRET"}),
     "session": bucket(credentials={"session_token": "SECRET"}),
     "credentials": bucket(credentials="SECRET"),

@@ -1,11 +1,23 @@
 """What an invalidation covers."""
 
-import pytest
+from random import Random
 
-from edgeproxy.core.invalidation import Invalidation, Reach, by_unsafe_method, cache_tags, invalidation
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from edgeproxy.core.invalidation import (
+    Invalidation,
+    Reach,
+    by_unsafe_method,
+    cache_tags,
+    invalidation,
+    of_object,
+)
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers, Request
-from tests.core.conftest import rows
+from edgeproxy.core.paths import normalise
+from tests.core.conftest import rows, steady
 
 DOC = "CloudFront, Specify objects to invalidate"
 
@@ -31,6 +43,58 @@ DOC = "CloudFront, Specify objects to invalidate"
 )
 def test_covers(text: str, path: str, query: str, expected: bool) -> None:
     assert invalidation(text).covers(CacheKey("GET", path, query), frozenset()) is expected
+
+
+@pytest.mark.parametrize(
+    ("key", "prefix", "path", "query", "expected"),
+    rows(
+        ("the path", "a/b.jpg", "", "/a/b.jpg", "", True, "S3 keys"),
+        ("any query", "a/b.jpg", "", "/a/b.jpg", "versionId=1", True, "S3 keys"),
+        ("another path", "a/b.jpg", "", "/a/b", "", False, "S3 keys"),
+        ("no prefix", "a/b", "", "/a/b.jpg", "", False, "S3 keys"),
+        ("case matters", "a/b.jpg", "", "/a/B.jpg", "", False, "S3 keys"),
+        ("a blank", "a b", "", "/a%20b", "", True, "RFC 3986 §2.1"),
+        ("not escaped", "a(1)+b", "", "/a(1)+b", "", True, "RFC 3986 §2.2"),
+        ("escaped", "a(1)+b", "", "/a%281%29%2Bb", "", True, "RFC 3986 §2.2"),
+        ("half of it escaped", "a(1)+b", "", "/a%281)+b", "", True, "RFC 3986 §2.2"),
+        ("an escaped slash", "a/b", "", "/a%2Fb", "", True, "RFC 3986 §2.2"),
+        ("decoded once", "a%20b", "", "/a%20b", "", False, "RFC 3986 §2.4"),
+        ("a percent sign", "a%20b", "", "/a%2520b", "", True, "RFC 3986 §2.4"),
+        ("below the origin path", "site/a", "/site", "/a", "", True, "CloudFront, OriginPath"),
+        (
+            "an origin path that is escaped",
+            "the site/a",
+            "/the%20site",
+            "/a",
+            "",
+            True,
+            "CloudFront, OriginPath",
+        ),
+        ("two slashes", "/a", "", "//a", "", True, "S3 keys"),
+    ),
+)
+def test_an_object_goes_under_all_its_spellings(
+    key: str, prefix: str, path: str, query: str, expected: bool
+) -> None:
+    one = of_object(key.encode(), prefix)
+    assert one is not None
+    assert one.covers(CacheKey("GET", path, query), frozenset()) is expected
+
+
+@pytest.mark.parametrize("key", ["site", "a", "sites/a"])
+def test_no_path_leads_to_what_is_not_below_the_origin_path(key: str) -> None:
+    assert of_object(key.encode(), "/site") is None
+
+
+@steady
+@given(st.binary(min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_whatever_spelling_a_viewer_takes(key: bytes, random: Random) -> None:
+    raw = frozenset(b"ABab01-._~!$&'()*+,;=:@/")
+    path = "/" + "".join(chr(b) if b in raw and random.random() < 0.5 else f"%{b:02x}" for b in key)
+    assume(b"\0" not in key)
+    one = of_object(key)
+    assert one is not None
+    assert one.covers(CacheKey("GET", normalise(path, allow_ambiguous=True)), frozenset())
 
 
 def test_tags_are_compared_without_case() -> None:

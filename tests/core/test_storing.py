@@ -262,3 +262,28 @@ def test_age_is_never_negative_and_never_falls(
     earlier, later = sorted((one, other))
     assert 0 <= age_s <= response.age(earlier) <= response.age(later)
     assert response.fresh_for(earlier) >= response.fresh_for(later)
+
+
+@steady
+@given(st.floats(0, 1e5), st.integers(0, 10**5), st.floats(0, 1e5), st.floats(0, 1, exclude_max=True))
+def test_nothing_changes_in_whole_seconds_while_it_is_steady(
+    age_s: float, lifetime_s: int, after: float, share: float
+) -> None:
+    """What is shown is `Age` and `ttl`, both in whole seconds.  RFC 9111 §5.1, RFC 9211 §2.6."""
+    response = Stored(Head(200), float(lifetime_s), age_s, received_at=1_700_000_000.0)
+    now = response.received_at + after
+    until = response.steady_until(now)
+    assert until - now <= 1
+    later = now + share * (until - now)
+    if response.fresh_for(now) > 0 and now <= later < until:
+        assert int(response.age(later)) == int(response.age(now))
+        assert int(response.fresh_for(later)) == int(response.fresh_for(now))
+        assert response.fresh_for(later) > 0
+
+
+def test_it_is_steady_for_most_of_a_second() -> None:
+    assert 1000.99 < kept().steady_until(1000.01) < 1001
+    assert 1000.99 < kept().steady_until(1000.5) < 1001
+    assert 1000.29 < kept(age_s=10.7).steady_until(1000.0) < 1000.3
+    # 50 seconds are left, and a moment later it is 49.
+    assert kept().steady_until(1000.0) < 1000.0

@@ -1,14 +1,13 @@
 """MinIO, from the binary that scripts/servers builds."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from botocore.session import get_session
 
-from tests.servers.server import MissingError, S3Server
+from tests.servers.server import WEBHOOK_TOKEN, MissingError, S3Server, cache_folder
 from tests.servers.workplace import free_port, workplace
 
 _USER, _PASSWORD = "edgeproxy-root", "edgeproxy-root-secret"
@@ -16,9 +15,7 @@ _USER, _PASSWORD = "edgeproxy-root", "edgeproxy-root-secret"
 
 def binary() -> Path:
     """Where scripts/servers puts it."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251
-    cache = os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy"  # noqa: TID251
-    return Path(cache) / "bin" / "minio"
+    return cache_folder() / "bin" / "minio"
 
 
 @contextmanager
@@ -26,7 +23,7 @@ def running() -> Iterator[S3Server]:
     """A MinIO over a folder of its own.  Raises `MissingError`."""
     if not binary().exists():
         raise MissingError(f"{binary()} is not there: run scripts/servers")
-    port = free_port()
+    port, webhook_port = free_port(), free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with workplace("minio") as place:
         environ = {
@@ -34,6 +31,9 @@ def running() -> Iterator[S3Server]:
             "MINIO_ROOT_PASSWORD": _PASSWORD,
             "MINIO_BROWSER": "off",
             "CI": "",
+            "MINIO_NOTIFY_WEBHOOK_ENABLE_EDGE": "on",
+            "MINIO_NOTIFY_WEBHOOK_ENDPOINT_EDGE": f"http://127.0.0.1:{webhook_port}/events/s3",
+            "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_EDGE": WEBHOOK_TOKEN,
         }
         command = (binary(), "server", place.folder / "data", "--address", f"127.0.0.1:{port}")
         server = place.start(*command, environ=environ)
@@ -50,6 +50,7 @@ def running() -> Iterator[S3Server]:
             restricted_secret_access_key=restricted["SecretAccessKey"],
             restricted_session_token=restricted["SessionToken"],
             restricted_principal=None,
+            webhook_port=webhook_port,
             pids=(server.pid,),
         )
 

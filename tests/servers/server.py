@@ -9,6 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """Where scripts/servers puts what it builds."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251
+    return Path(os.environ.get("EDGEPROXY_CACHE") or f"{home}/edgeproxy")  # noqa: TID251
+
+
+WEBHOOK_TOKEN = "token-of-the-webhook"
+
+
 class MissingError(Exception):
     """The server is not installed here; the message says what to do."""
 
@@ -36,6 +45,8 @@ class S3Server:
     restricted_session_token: str | None = field(default=None, repr=False)
     restricted_principal: str | None = "*"
     """Whom a bucket policy has to name to give the restricted one these rights; None: has them anyhow."""
+    webhook_port: int | None = None
+    """Where it sends notifications of buckets that want them, if that was said when it was started."""
     pids: tuple[int, ...] = ()
     """Processes that answer requests: stopped by `paused`."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeproxy.core.invalidation import invalidation
+from edgeproxy.core.invalidation import invalidation, of_object
 from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
@@ -128,6 +128,17 @@ def test_what_is_invalidated_goes(catalog: Catalog, what: str, left: list[str]) 
     catalog.remove(number for number, _ in covered)
     assert [path.replace("%C3%A9", "é") for path in paths(catalog, *all_paths)] == left
     assert (len(covered), catalog.total().entries) == (4 - len(left), len(left))
+
+
+def test_an_object_goes_under_all_its_spellings(catalog: Catalog) -> None:
+    all_paths = ("/a/(1)", "/a/%281%29", "/a%2F(1)", "/a/(12)", "/a")
+    for path in all_paths:
+        add(catalog, path, 10, 0)
+    one = of_object(b"a/(1)")
+    assert one is not None
+    covered = catalog.covered(one)
+    catalog.remove(number for number, _ in covered)
+    assert (len(covered), paths(catalog, *all_paths)) == (3, ["/a/(12)", "/a"])
 
 
 def test_what_is_invalidated_while_it_is_written_is_never_found(catalog: Catalog) -> None:

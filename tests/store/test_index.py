@@ -14,7 +14,7 @@ from tests.core.conftest import steady
 keys = st.builds(
     CacheKey,
     st.sampled_from(["GET", "OPTIONS"]),
-    st.sampled_from(["/", "/a", "/a/", "/a/b", "/ab"]),
+    st.sampled_from(["/", "/a", "/a/", "/a/b", "/ab", "/a%2Fb", "/a%21", "/a!"]),
     st.sampled_from(["", "w=1", "w=12"]),
     st.sampled_from([(), (("x-kind", None),)]),
 )
@@ -26,6 +26,7 @@ ALL = [
     ),
     *map(invalidation, ["/*", "/a*", "/a/*", "/a?*", "/a?w=1*", "/x*"]),
     *(Invalidation(Reach.PATH, path) for path in ("/", "/a", "/x")),
+    *(Invalidation(Reach.OBJECT, path) for path in ("/", "/a", "/a/b", "/a%21", "/x")),
 ]
 
 

@@ -377,3 +377,60 @@ def _tags(one: Entry) -> frozenset[str]:
 
 TestLife = Life.TestCase
 TestLife.settings = steady
+
+
+# ---------------------------------------------------------------- held
+
+
+def test_what_is_held_is_there_until_it_goes(cache: MemoryCache) -> None:
+    def gone(what: str) -> None:
+        match what:
+            case "discarded":
+                cache.discard(KEY)
+            case "purged":
+                cache.invalidate(invalidation("/a.jpg"))
+            case "all purged":
+                cache.invalidate(invalidation("/*"))
+            case "replaced":
+                cache.store(KEY, entry(b"other"))
+            case "evicted":
+                assert cache.reserve(MIB)
+                cache.release(MIB)
+
+    for what in ("discarded", "purged", "all purged", "replaced", "evicted"):
+        cache.store(KEY, entry(b"body"))
+        cache.store(key("/else"), entry())
+        one, _ = cache.find(KEY, Headers)
+        assert one is not None
+        hold = cache.hold(KEY, one)
+        assert hold is not None
+        assert hold.entry() is one
+        if what == "all purged":
+            cache.discard(key("/else"))
+        gone(what)
+        assert hold.entry() is None, what
+        assert cache.hold(KEY, one) is None
+
+
+def test_each_variant_is_held_by_itself(cache: MemoryCache) -> None:
+    for kind in ("a", "b"):
+        cache.store(KEY, varying(kind, kind.encode()))
+    holds = []
+    for kind in ("a", "b"):
+        one, _ = cache.find(KEY, lambda kind=kind: Headers([("X-Kind", kind)]))  # type: ignore[misc]
+        assert one is not None
+        holds.append(cache.hold(KEY, one))
+    assert [hold.entry().body for hold in holds if hold is not None] == [b"a", b"b"]  # type: ignore[union-attr]
+
+
+def test_what_is_asked_for_by_a_hold_is_kept_like_what_is_looked_up() -> None:
+    """One that is only ever asked for by its hold outlives those that nobody asks for."""
+    cache = MemoryCache(100_000, 100_000)
+    cache.store(KEY, entry(1_000))
+    one, _ = cache.find(KEY, Headers)
+    assert one is not None
+    hold = cache.hold(KEY, one)
+    assert hold is not None
+    for number in range(500):
+        cache.store(key(f"/{number}"), entry(1_000))
+        assert hold.entry() is one, number

@@ -119,7 +119,7 @@ async def test_jobs_are_cancelled_whether_they_wait_or_are_at_work(
     origin = await scripted(hangs)
     state = f"state: {{folder: '{tmp_path}/state'}}\nserver: {{listen: '127.0.0.1:0', workers: {workers}}}"
     text = config(moto, bucket_name, origin.url, state).replace(
-        "rules: [{}]", f"rules: [{{}}], queue: {queue}, concurrency: 2, lease: 300ms"
+        "rules: [{}]", f"rules: [{{}}], queue: {queue}, concurrency: 2, lease: 1s"
     )
     async with served(tmp_path, text) as edge:
         path = tmp_path / "operator.yaml"

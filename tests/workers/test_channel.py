@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.workers import supervisor
 from edgeproxy.workers.channel import Channel, ChannelClosedError
 from edgeproxy.workers.merging import merged

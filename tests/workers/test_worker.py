@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from edgeproxy.admin.service import NotDoneError
+from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Member, Observers
 from edgeproxy.config.load import parse
 from edgeproxy.core.invalidation import Invalidation, invalidation

@@ -1,0 +1,1 @@
+"""The same decisions as AWS Lambda handlers: events in, answers out."""

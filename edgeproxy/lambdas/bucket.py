@@ -1,0 +1,116 @@
+"""The bucket that a function fills, and the source that it fills it from."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from edgeproxy import __version__
+from edgeproxy.backfill.copying import copied
+from edgeproxy.backfill.job import Failed, Outcome, Skipped
+from edgeproxy.backfill.message import MAX_OBJECT_BYTES
+from edgeproxy.backfill.uploads import Uploads
+from edgeproxy.backfill.writer import BucketWriter, Manner
+from edgeproxy.core.backfilling import MAX_KEY_BYTES
+from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.key import Pick, Selection
+from edgeproxy.core.message import Request
+from edgeproxy.core.paths import object_key
+from edgeproxy.core.provenance import notes
+from edgeproxy.core.reason import Reason
+from edgeproxy.core.sourcing import Supplier, Template, request_of
+from edgeproxy.lambdas import settings
+from edgeproxy.lambdas.process import opened
+from edgeproxy.lambdas.web import fetched
+from edgeproxy.origins.base import Reply
+
+_PART_BYTES = 8 * 2**20
+_WRITE_S = 30.0
+
+Watch: TypeAlias = Callable[[Reply], Reply]
+
+_writers: dict[tuple[str, str | None], BucketWriter] = {}
+
+
+async def writer() -> BucketWriter:
+    """The writer of the bucket that `s3_bucket` names; made once."""
+    name = settings.text("s3_bucket", "S3_BUCKET", wanted="the name of a bucket")
+    endpoint = settings.text("endpoint_url_s3", default="") or None
+    if (name, endpoint) not in _writers:
+        made = BucketWriter(
+            name,
+            region=settings.text("s3_region", "AWS_REGION", default="us-east-1"),
+            endpoint=endpoint,
+            addressing_style="path" if endpoint else "virtual",
+            keys=None,
+            is_anonymous=False,
+            part_bytes=_PART_BYTES,
+            parts_at_once=2,
+            timeout_s=_WRITE_S,
+            connections=10,
+            # What a function that is cut off leaves of an upload is for the bucket's lifecycle rule.
+            uploads=Uploads(None),
+        )
+        await made.open()
+        opened.push_async_callback(made.close)
+        _writers[name, endpoint] = made
+    return _writers[name, endpoint]
+
+
+def key_of(path: str) -> bytes | Reason:
+    """The key of the object that `path` names, below the setting `s3_prefix`; or why there can be none."""
+    key = object_key(path, settings.text("s3_prefix", default=""))
+    return key if key and not key.endswith(b"/") and len(key) <= MAX_KEY_BYTES else Reason.BAD_KEY
+
+
+def source() -> Supplier:
+    """How the full origin, or whatever makes objects, is asked; see `backfill.sources` of the gateway."""
+    try:
+        path = Template(settings.text("source_path", default="{path}"))
+    except ValueError as error:
+        raise settings.SettingError(
+            f"source_path: got {settings.text('source_path')!r}, want {error}"
+        ) from None
+    return Supplier(
+        "source",
+        "",
+        path,
+        strip_prefix=settings.text("strip_prefix", default=""),
+        query=_selection("pass_query"),
+        passed=_selection("pass_headers", lower=True),
+    )
+
+
+def _selection(name: str, *, lower: bool = False) -> Selection:
+    """`none`, `all`, or names with commas between."""
+    said = settings.text(name, default="none")
+    if said in ("none", "all"):
+        return Selection(Pick.ALL if said == "all" else Pick.NONE)
+    names = (part.strip() for part in said.split(","))
+    return Selection(Pick.ONLY, frozenset(part.lower() if lower else part for part in names if part))
+
+
+async def filled(
+    asked: Request, key: bytes, endpoint: str, *, timeout_s: float, watch: Watch = lambda reply: reply
+) -> Outcome:
+    """Copy what `source` has at `endpoint` for a viewer's request, unless there is something under `key`.
+
+    Raises nothing of ours but `SettingError`.
+    """
+    sent = request_of(source(), asked.path, key, asked.query, asked.headers.pairs)
+    if isinstance(sent, Reason):
+        return Skipped(sent)
+    url = endpoint + sent.target
+    try:
+        bucket = await writer()
+        if await bucket.look(key) is not None:
+            return Skipped(Reason.EXISTS)
+        async with fetched("GET", url, sent.headers, timeout_s=timeout_s) as reply:
+            noted = notes(reply.head, url, f"edgeproxy/{__version__}")
+            return await copied(watch(reply), key, bucket, Manner(_max_bytes(), noted))
+    except WriteError as error:
+        return Failed(error.reason, error.message, error.is_final)
+    except EdgeError as error:
+        return Failed(error.reason, error.message)
+
+
+def _max_bytes() -> int:
+    return int(settings.number("max_object_bytes", MAX_OBJECT_BYTES))

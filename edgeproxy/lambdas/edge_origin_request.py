@@ -1,0 +1,57 @@
+"""At CloudFront, before an origin is asked: what the second origin is about to serve goes into the queue.
+
+Runs once for the bucket, which is left alone, and again for the full origin. The viewer never pays
+for a queue that is down: the request goes on after a second at most, whatever becomes of the message.
+"""
+
+import asyncio
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from cachetools import TTLCache
+
+from edgeproxy.lambdas import settings
+from edgeproxy.lambdas.edge_event import Stage, edge_event
+from edgeproxy.lambdas.process import Context, client, handler_of, log
+from edgeproxy.lambdas.reading import EventError
+
+_SEND_S = 1.0
+_FILLING = frozenset({"GET", "HEAD"})
+_OF_AWS = re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
+# The queue hears of an object once in a while from each process, not once for each viewer.
+_sent: TTLCache[tuple[str, str], None] = TTLCache(maxsize=10_000, ttl=60)
+
+
+async def main(event: Any, context: Context) -> Any:
+    """The request, untouched."""
+    got = edge_event(event)
+    if got.stage is not Stage.ORIGIN_REQUEST or got.origin is None:
+        raise EventError(f"Records[0].cf.config.eventType: got {got.stage}, want origin-request")
+    request = got.request
+    asked = (request.path, request.query)
+    if got.origin.is_secondary and request.method in _FILLING and asked not in _sent:
+        try:
+            await _send(request.path, request.query)
+        except Exception as error:
+            # Fail open: the next viewer who misses it sends it again.
+            log(f"not queued: {request.target}: {type(error).__name__}: {error}")
+        else:
+            _sent[asked] = None
+    return got.raw_request
+
+
+async def _send(path: str, query: str) -> None:
+    queue = settings.url("queue_url")
+    # At the edge AWS_REGION is wherever the viewer is.
+    of_aws = _OF_AWS.match(urlsplit(queue).hostname or "")
+    region = settings.text("queue_region", default=of_aws[1] if of_aws else "us-east-1")
+    body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
+    within_s = settings.number("send_timeout", _SEND_S)
+    async with asyncio.timeout(within_s):
+        sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
+        await sqs.send_message(QueueUrl=queue, MessageBody=body)
+
+
+handler = handler_of(main)

@@ -1,0 +1,1 @@
+"""The express lane: repeats of a known request head, answered straight from memory."""

@@ -1,0 +1,1 @@
+"""Lambda functions as zip files that run where nothing is installed."""
