@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from edgeproxy.assembly.origins import Origins, plain_keys, signed
+from edgeproxy.assembly.origins import Origins, plain_keys
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
 from edgeproxy.backfill.memory import MemoryQueue
@@ -24,8 +24,6 @@ from edgeproxy.config.origins import S3Origin as S3Section
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
-from edgeproxy.origins.s3 import Signed
-from edgeproxy.origins.wire import Patience, Wire
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
 
@@ -53,10 +51,7 @@ async def writers_of(
     writers: dict[str, BucketWriter] = {}
     if config.backfill.rules:
         for name, section in buckets.items():
-            wire = Wire(name, _patience(config))
-            stack.push_async_callback(wire.close)
-            await wire.open()
-            writers[name] = _writer(section, config, signed(name, section, wire, clock))
+            writers[name] = _writer(section, config, clock)
             await writers[name].open()
             stack.push_async_callback(writers[name].close)
     return writers
@@ -175,18 +170,11 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     )
 
 
-def _patience(config: Config) -> Patience:
-    section = config.backfill
-    connections = section.concurrency + section.make_concurrency
-    return Patience(
-        attempts=1, connect_s=10.0, read_s=section.write_timeout, max_connections=max(1, connections)
-    )
-
-
-def _writer(section: S3Section, config: Config, signed: Signed) -> BucketWriter:
+def _writer(section: S3Section, config: Config, clock: Clock) -> BucketWriter:
     given, folder = section.credentials, config.state.folder
     return BucketWriter(
-        signed,
+        section.bucket,
+        region=section.region,
         endpoint=section.endpoint,
         addressing_style="path"
         if section.endpoint and section.addressing_style == "auto"
@@ -199,5 +187,6 @@ def _writer(section: S3Section, config: Config, signed: Signed) -> BucketWriter:
         connections=(config.backfill.concurrency + config.backfill.make_concurrency)
         * config.backfill.parts_at_once,
         uploads=Uploads(folder / "uploads" if folder is not None else None),
+        now=clock.now,
         random=random.random,
     )

@@ -107,21 +107,16 @@ def _origin(
     custom = Headers(section.custom_headers.items())
     if isinstance(section, HttpOrigin):
         return WebOrigin(name, section.url, wire, path=section.origin_path, custom_headers=custom)
+    bucket = Bucket.at(
+        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
+    )
     return S3Origin(
         name,
-        signed(name, section, wire, clock),
+        Signed(bucket, wire, _keys(name, section), clock.now),
         path=section.origin_path,
         custom_headers=custom,
         shows_notes=shows_notes,
     )
-
-
-def signed(name: str, section: S3Section, wire: Wire, clock: Clock) -> Signed:
-    """Signed requests to a bucket, over `wire`."""
-    bucket = Bucket.at(
-        section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
-    )
-    return Signed(bucket, wire, _keys(name, section), clock.now)
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

@@ -28,8 +28,11 @@ from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.paths import key_path
 from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.localhost import Resolver
-from edgeproxy.origins.s3 import FAULTS, Signed, error_code
+from edgeproxy.origins.s3 import FAULTS, Bucket, Signed, error_code
+from edgeproxy.origins.sigv4 import Keys
+from edgeproxy.origins.wire import Patience, Wire
 
 # Head fields that S3 keeps with an object, and the names botocore has for them.
 _KEPT = {
@@ -110,8 +113,9 @@ class BucketWriter:
 
     def __init__(
         self,
-        signed: Signed,
+        bucket: str,
         *,
+        region: str,
         endpoint: str | None,
         addressing_style: str,
         keys: tuple[str, str, str | None] | None,
@@ -121,11 +125,18 @@ class BucketWriter:
         timeout_s: float,
         connections: int,
         uploads: Uploads,
+        now: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        """`random` gives numbers in [0, 1)."""
-        self._signed = signed
-        self._bucket = signed.bucket.name
+        """`now` is POSIX seconds; `random` gives numbers in [0, 1)."""
+        self._bucket = bucket
+        connect_s = min(_CONNECT_S, timeout_s)
+        self._wire = Wire(bucket, Patience(1, connect_s, timeout_s, max_connections=connections))
+        place = Bucket.at(bucket, region=region, endpoint=endpoint, style=addressing_style)
+        source: KeySource = ProviderChain(bucket)
+        if keys is not None or is_anonymous:
+            source = FixedKeys(Keys(*keys) if keys is not None else None)
+        self._signed = Signed(place, self._wire, source, now)
         self._endpoint = endpoint or ""
         self._part_bytes = part_bytes
         self._parts_at_once = parts_at_once
@@ -137,7 +148,7 @@ class BucketWriter:
             # The server holds every body against the SHA-256 in its signature, whatever the scheme.
             "s3": {"addressing_style": addressing_style, "payload_signing_enabled": True},
             "max_pool_connections": connections,
-            "connect_timeout": min(_CONNECT_S, timeout_s),
+            "connect_timeout": connect_s,
             "read_timeout": timeout_s,
             # The worker has its own, slower schedule.
             "retries": {"mode": "standard", "total_max_attempts": 2},
@@ -149,7 +160,7 @@ class BucketWriter:
         if is_anonymous:
             config["signature_version"] = UNSIGNED
         self._options: dict[str, Any] = {
-            "region_name": signed.bucket.region,
+            "region_name": region,
             "endpoint_url": endpoint,
             "config": AioConfig(**config),
         }
@@ -166,6 +177,8 @@ class BucketWriter:
 
     async def open(self) -> None:
         """Make the client, and begin to take away what processes that were killed have left."""
+        self._stack.push_async_callback(self._wire.close)
+        await self._wire.open()
         self._client = await self._stack.enter_async_context(
             get_session().create_client("s3", **self._options)
         )
@@ -241,10 +254,8 @@ class BucketWriter:
                     if is_last or reply.head.status not in _PASSING:
                         raise _RefusedError(code)
                 except OriginError as error:
-                    if is_last or error.reason is Reason.S3_NO_CREDENTIALS:
-                        is_ours = error.reason is Reason.S3_NO_CREDENTIALS
-                        reason = error.reason if is_ours else Reason.WRITE_FAILED
-                        raise WriteError(reason, error.message) from error
+                    if is_last:
+                        raise WriteError(Reason.WRITE_FAILED, error.message) from error
                 await asyncio.sleep(_AGAIN_S * self._random())
         raise AssertionError("unreachable")
 
