@@ -11,13 +11,14 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from edgeproxy.store.tiers import Tiers
 from tests.servers import minio
 from tests.servers.server import S3Server
 
-ORIGIN, VIEWERS, ADMIN = 19410, 19411, 19412
+ORIGIN, VIEWERS, ADMIN = 18710, 18711, 18712
 SITE = f"http://127.0.0.1:{ORIGIN}"
 SMALL = 10 * 1024
 BLOCK = bytes(64 * 1024)
@@ -119,7 +120,7 @@ class Place:
             "aws_secret_access_key": keys[1],
         }
 
-    def text(self, *, has_state: bool) -> str:
+    def text(self, *, has_state: bool, concurrency: int | None = None) -> str:
         """A configuration over a new bucket."""
         self.number += 1
         bucket = f"bench-{self.number}"
@@ -133,12 +134,12 @@ class Place:
             endpoint=self.server.endpoint,
             user=self.server.access_key_id,
             password=self.server.secret_access_key,
-            concurrency=self.concurrency,
+            concurrency=concurrency or self.concurrency,
             state=f"state: {{folder: '{self.folder}/state-{self.number}'}}" if has_state else "",
         )
 
-    def file(self, *, has_state: bool) -> Path:
-        text = self.text(has_state=has_state)
+    def file(self, *, has_state: bool, concurrency: int | None = None) -> Path:
+        text = self.text(has_state=has_state, concurrency=concurrency)
         path = self.folder / f"config-{self.number}.yaml"
         path.write_text(text)
         return path
@@ -278,48 +279,102 @@ def measure_large(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
-async def latencies(seconds: float) -> list[float]:
-    """Milliseconds of hits, one after the other, with a short rest between."""
-    took: list[float] = []
+async def latencies(seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of hits and of misses, by turns, one after the other with a short rest between."""
+    took: dict[str, list[float]] = {"hits": [], "misses": []}
     async with aiohttp.ClientSession() as viewer:
         ending = time.perf_counter() + seconds
         while time.perf_counter() < ending:
-            started = time.perf_counter()
-            async with viewer.get(f"http://127.0.0.1:{VIEWERS}/hit/{SMALL}") as answer:
-                await answer.read()
-                assert answer.status == 200, answer.status
-            took.append((time.perf_counter() - started) * 1000)
-            await asyncio.sleep(0.002)
+            for kind, path in (("hits", "hit"), ("misses", f"miss/{time.perf_counter_ns()}")):
+                started = time.perf_counter()
+                async with viewer.get(f"http://127.0.0.1:{VIEWERS}/{path}/{SMALL}") as answer:
+                    await answer.read()
+                    assert answer.status == 200, answer.status
+                took[kind].append((time.perf_counter() - started) * 1000)
+                await asyncio.sleep(0.002)
     return took
 
 
-def measure_viewers(place: Place, options: argparse.Namespace) -> dict[str, Any]:
-    config = place.file(has_state=True)
-    gateway = subprocess.Popen(
+@contextmanager
+def serving(config: Path, *, nice: int = 0) -> Iterator[None]:
+    process = subprocess.Popen(
         [sys.executable, "-m", "edgeproxy", "serve", "--config", str(config)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: os.nice(nice),
     )
-    assert gateway.stderr is not None
-    gateway.stderr.readline()
-    uvloop.run(latencies(1))
-    idle = uvloop.run(latencies(options.seconds))
-    # More than it can do meanwhile.
-    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "pause", "-c", str(config)], check=True)
-    drained(place, *(f"/{number}/{SMALL}" for number in range(20_000)), enqueue=True, config=config)
-    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "resume", "-c", str(config)], check=True)
-    busy = uvloop.run(latencies(options.seconds))
-    gateway.kill()
-    gateway.wait()
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b" serves " in line:
+            break
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def backfill(word: str, config: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "edgeproxy", "backfill", word, "-c", str(config)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+WAYS = {"by the gateway": None, "by another process": 0, "by another, at nice 19": 19}
+"""Who works at the jobs, and how nice it is."""
+
+
+def measure_viewers(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    print(
+        f"{'milliseconds, by turns idle and busy':<42} {'p50':>8} {'p99':>8} {'busy p50':>8} {'busy p99':>8}",
+        end="",
+    )
+    print(f" {'ratios':>12} {'jobs/s':>8}")
     told: dict[str, Any] = {}
-    print(f"{'hits, milliseconds':<42} {'p50':>10} {'p99':>14}")
-    for name, took in (("queue idle", idle), ("queue busy", busy)):
-        cuts = statistics.quantiles(took, n=100)
-        told[name] = {"p50": cuts[49], "p99": cuts[98]}
-        print(f"{name:<42} {cuts[49]:>10.2f} {cuts[98]:>14.2f}")
-    ratios = [told["queue busy"][cut] / told["queue idle"][cut] for cut in ("p50", "p99")]
-    print(f"{'busy, of idle':<42} {ratios[0]:>10.2f} {ratios[1]:>14.2f}")
+    for way, nice in WAYS.items():
+        working = place.file(has_state=True, concurrency=4)
+        gateway = working
+        if nice is not None:
+            # Viewers' own misses make no jobs then: what is measured is what the others do to them.
+            gateway = working.with_name(f"gateway-{working.name}")
+            gateway.write_text(working.read_text().replace("rules: [{}]", "rules: []"))
+            text = working.read_text().replace(str(VIEWERS), str(VIEWERS + 10))
+            working.write_text(text.replace(str(ADMIN), str(ADMIN + 10)))
+        took: dict[str, dict[str, list[float]]] = {
+            state: {"hits": [], "misses": []} for state in ("idle", "busy")
+        }
+        with ExitStack() as stack:
+            stack.enter_context(serving(gateway))
+            if nice is not None:
+                stack.enter_context(serving(working, nice=nice))
+            backfill("pause", working)
+            # More than it can do meanwhile.
+            drained(place, *(f"/{n}/{SMALL}" for n in range(10_000)), enqueue=True, config=working)
+            uvloop.run(latencies(1))
+            before = stored(place)
+            for _ in range(options.rounds):
+                for state, word in (("idle", "pause"), ("busy", "resume")):
+                    backfill(word, working)
+                    for kind, values in uvloop.run(latencies(options.seconds)).items():
+                        took[state][kind] += values
+            rate = (stored(place) - before) / (options.rounds * options.seconds)
+        told[way] = {"jobs_per_s": rate}
+        for kind in ("hits", "misses"):
+            idle, busy = (statistics.quantiles(took[state][kind], n=100) for state in ("idle", "busy"))
+            figures = [idle[49], idle[98], busy[49], busy[98]]
+            ratios = [busy[49] / idle[49], busy[98] / idle[98]]
+            told[way][kind] = {"idle": figures[:2], "busy": figures[2:], "ratios": ratios}
+            print(f"{f'{kind}, jobs done {way}':<42}", *(f"{figure:>8.2f}" for figure in figures), end="")
+            print(f" {ratios[0]:>5.2f} {ratios[1]:>6.2f} {rate:>8,.0f}")
     return told
+
+
+def stored(place: Place) -> int:
+    """How many jobs of the last queue have been done."""
+    with closing(sqlite3.connect(place.folder / f"state-{place.number}" / "backfill.sqlite")) as db:
+        return int(db.execute("SELECT max(id) FROM job WHERE state = 'stored'").fetchone()[0] or 0)
 
 
 MEASURES = {"jobs": measure_jobs, "large": measure_large, "viewers": measure_viewers}
