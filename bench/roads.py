@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import cast
 
 ORIGIN, VIEWERS, ADMIN = 19400, 19401, 19402
 CONFIG = f"""
@@ -64,17 +65,23 @@ end
 
 
 class Origin(asyncio.Protocol):
-    """Answers every head with as many bytes as its path ends with; /miss/ may not be stored."""
+    """Answers every head with as many bytes as its path ends with; /miss/ may not be stored.
+
+    As a bucket (`/assets/`) it lacks what is under /failover/, and as a site it has it.
+    """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         for head in data.split(b"\r\n\r\n")[:-1]:
             path = head.split(b" ", 2)[1]
+            if path.startswith(b"/assets/failover/"):
+                self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
             size = int(path.rpartition(b"/")[2])
             control = b"no-store" if b"/miss/" in path else b"max-age=3600"
-            fields = b"Content-Type: text/plain\r\nCache-Control: " + control
+            fields = b'Content-Type: text/plain\r\nETag: "bench"\r\nCache-Control: ' + control
             self.transport.write(
                 b"HTTP/1.1 200 OK\r\n" + fields + b"\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
             )

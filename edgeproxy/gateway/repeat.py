@@ -42,15 +42,16 @@ class Repeat:
 def is_repeatable(visit: Visit, decision: Serve, stored: Stored) -> bool:
     """Whether every request with the same head gets the same answer as long as the entry is fresh.
 
-    Not where chance and the time it took have a say (`Server-Timing`); a stale answer and an error leave
-    more to be done than to be sent. `X-Forwarded-For` is made from the viewer's address.
+    Not where chance and the time it took have a say (`Server-Timing`), nor the moment (a `Date` that the
+    server puts in place of one that was removed); a stale answer and an error leave more to be done than
+    to be sent. `X-Forwarded-For` is made from the viewer's address.
     """
     request, policy = visit.request, visit.behavior.response_headers
     if request.method not in _METHODS or request.body is not None or stored.head.status >= 400:
         return False
     if decision.reason is not None or visit.wishes != NONE or "x-forwarded-for" in stored.vary:
         return False
-    return policy is None or policy.timing_rate is None
+    return policy is None or (policy.timing_rate is None and "date" not in policy.removed)
 
 
 def depends_on_viewer(request: Request, front: Front) -> bool:

@@ -23,8 +23,6 @@ _TOGETHER_BYTES = 64 * 1024
 """A body up to here goes out in one piece with its head: to copy it costs less than a second buffer."""
 _AT_ONCE_BYTES = 256 * 1024
 """A longer one is on its way until the viewer has taken it."""
-_LOOKS = 4
-"""How often in the time that a transfer may stand still it is looked at."""
 
 
 @dataclass(slots=True)
@@ -34,8 +32,6 @@ class Express:
     lane: Lane
     clock: Clock
     observers: Observers
-    idle_s: float
-    """How long a viewer may take nothing of an answer."""
     transfers: int = 0
     """Answers that are on their way."""
 
@@ -47,9 +43,6 @@ class Transfer:
     record: Record
     size: int
     left: int
-    moved_at: float
-    """When it last was found to be less, on the monotonic clock."""
-    timer: asyncio.TimerHandle | None = None
 
 
 class ExpressProtocol(ViewerProtocol):
@@ -114,6 +107,12 @@ class ExpressProtocol(ViewerProtocol):
             self._end_transfer(self._transfer)
         super().connection_lost(exc)
 
+    def look(self, now: float, idle_s: float) -> None:
+        """Note how much is left, in case the viewer is cut off."""
+        if self._transfer is not None:
+            self._transfer.left = self._wire.get_write_buffer_size()
+        super().look(now, idle_s)
+
     def _process_keepalive(self) -> None:
         if self._transfer is not None:
             self._stay()
@@ -150,28 +149,11 @@ class ExpressProtocol(ViewerProtocol):
     def _begin_transfer(self, record: Record, size: int) -> None:
         self._express.transfers += 1
         record.first_byte_s = self._express.clock.elapsed() - record.started
-        self._transfer = Transfer(record, size, size, self._express.clock.elapsed())
-        self._look(self._transfer)
-
-    def _look(self, transfer: Transfer) -> None:
-        """Cut off a viewer that has taken nothing for too long."""
-        now, left = self._express.clock.elapsed(), self._left()
-        if left < transfer.left:
-            transfer.left, transfer.moved_at = left, now
-        if now - transfer.moved_at < self._express.idle_s:
-            transfer.timer = self._loop.call_later(self._express.idle_s / _LOOKS, self._look, transfer)
-        elif self.transport is not None:
-            # Not `close`, which would wait for the viewer.
-            self.transport.abort()
-
-    def _left(self) -> int:
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        self._transfer = Transfer(record, size, size)
 
     def _end_transfer(self, transfer: Transfer) -> None:
         self._transfer = None
         self._express.transfers -= 1
-        if transfer.timer is not None:
-            transfer.timer.cancel()
         record = transfer.record
         if transfer.left:
             record.is_cut, record.reason = True, Reason.VIEWER_LEFT

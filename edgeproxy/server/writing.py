@@ -1,12 +1,12 @@
 """From our answer to aiohttp's response, with back-pressure; tells what became of it in the record."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 from aiohttp import hdrs, web
 
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import SWITCH
 from edgeproxy.gateway.answers import Answer
 
 _AT_ONCE_BYTES = 256 * 1024
@@ -33,11 +33,10 @@ class _Streamed(_Bare, web.StreamResponse):
     pass
 
 
-async def write(answer: Answer, request: web.BaseRequest, idle_s: float) -> web.StreamResponse:
+async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     """Send `answer`; gives the response for aiohttp to finish.
 
-    `idle_s` is how long a viewer may take nothing. What cannot be finished is cut off, so that the
-    viewer sees that it is not whole.
+    What cannot be finished is cut off, so that the viewer sees that it is not whole.
     """
     body, record = answer.body, answer.record
     if isinstance(body, bytes) and len(body) <= _AT_ONCE_BYTES:
@@ -49,12 +48,12 @@ async def write(answer: Answer, request: web.BaseRequest, idle_s: float) -> web.
         if isinstance(body, bytes):
             view = memoryview(body)
             for start in range(0, len(body), _AT_ONCE_BYTES):
-                await _write(response, view[start : start + _AT_ONCE_BYTES], idle_s)
+                await response.write(view[start : start + _AT_ONCE_BYTES])
                 record.sent_bytes = min(start + _AT_ONCE_BYTES, len(body))
         else:
             try:
                 async for chunk in body:
-                    await _write(response, chunk, idle_s)
+                    await response.write(chunk)
                     record.sent_bytes += len(chunk)
             finally:
                 # The traceback of a viewer's leaving would keep it, and the file that it reads, for long.
@@ -63,9 +62,20 @@ async def write(answer: Answer, request: web.BaseRequest, idle_s: float) -> web.
     except EdgeError as error:
         record.reason, record.fault = error.reason, error.message
         _cut(answer, request)
-    except (ConnectionError, TimeoutError):
+    except ConnectionError:
         record.reason = Reason.VIEWER_LEFT
         _cut(answer, request)
+    return response
+
+
+async def switch(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
+    """Send the head of a 101, whole.  Raises `ConnectionError`."""
+    response = _started(_Streamed(), answer)
+    response.headers.extend(SWITCH)
+    response.force_close()
+    await response.prepare(request)
+    request.writer.send_headers()
+    await request.writer.drain()
     return response
 
 
@@ -74,11 +84,6 @@ def _started(response: web.StreamResponse, answer: Answer) -> web.StreamResponse
     response.headers.clear()
     response.headers.extend(answer.head.headers.pairs)
     return response
-
-
-async def _write(response: web.StreamResponse, chunk: bytes | memoryview, idle_s: float) -> None:
-    async with asyncio.timeout(idle_s):
-        await response.write(chunk)
 
 
 def _cut(answer: Answer, request: web.BaseRequest) -> None:

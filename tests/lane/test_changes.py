@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import socket
 from sys import getrefcount
 
 import pytest
 
 from edgeproxy.server.listener import Limits
+from edgeproxy.server.protocol import _unacknowledged
 from tests.conftest import Exchange
 from tests.lane.twins import BODY, Side, Twins, head, plain, site, twins
 
@@ -249,27 +251,147 @@ async def test_a_viewer_that_leaves_in_the_middle_is_told_of() -> None:
             assert side.listener._under_way == 0
 
 
-async def test_a_viewer_that_stands_still_is_cut_off() -> None:
+@pytest.mark.parametrize("size", [50_000, 200_000, 600 * 1024])
+@pytest.mark.parametrize("is_closing", [False, True])
+async def test_a_viewer_that_stands_still_is_cut_off(size: int, is_closing: bool) -> None:
+    """With the lane and without, while the answer is written and when the connection is to close."""
+
+    async def sized(exchange: Exchange) -> None:
+        await exchange.answer(200, bytes(size), cache_control="max-age=100")
+
+    async with twins(sized, limits=Limits(idle_timeout_s=1_000.0)) as both:
+        await both.know(head())
+        for side in both.sides:
+            pipe = side.connect()
+            await side.rest(pipe)
+            side.records.clear()
+            pipe.room = 10_000
+            pipe.feed(head())
+            await side.rest(pipe)
+            if is_closing:
+                pipe.protocol.force_close()
+            look = pipe.protocol.look
+            look(0.0, 10.0)
+            pipe.take(1_000)
+            look(9.0, 10.0)
+            look(18.0, 10.0)
+            assert not pipe.is_lost
+            look(19.0, 10.0)
+            assert pipe.is_lost
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert side.listener.connections == 0
+            assert side.listener._under_way == 0
+            (record,) = side.records
+            # A smaller one was told of as soon as it was written.
+            assert record.is_cut is (size > 256 * 1024)
+            if side is both.on and record.is_cut:
+                assert 10_000 <= record.sent_bytes <= 11_000
+
+
+async def test_a_viewer_that_takes_all_and_asks_again_is_not_cut_off() -> None:
+    """Though as much waits for it at each look."""
+    async with twins(limits=Limits(idle_timeout_s=1_000.0)) as both:
+        await both.know(BIG)
+        for side in both.sides:
+            pipe = side.connect()
+            await side.rest(pipe)
+            pipe.room = 100_000
+            for moment in range(0, 100, 5):
+                pipe.feed(BIG)
+                await side.rest(pipe)
+                pipe.protocol.look(float(moment), 10.0)
+                assert pipe.waits
+                pipe.take(10_000_000)
+                await side.rest(pipe)
+                pipe.room = 100_000
+            assert not pipe.is_lost
+
+
+async def test_a_viewer_to_whom_the_kernel_still_gets_some_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes more from us only when much of what it has is gone: for a slow viewer that is long."""
+    monkeypatch.setattr("edgeproxy.server.protocol._unacknowledged", lambda _: next(rest))
+    async with twins(limits=Limits(idle_timeout_s=1_000.0)) as both:
+        await both.know(BIG)
+        for side in both.sides:
+            rest = iter([900, 800, 700, 600, 600, 600])
+            pipe = side.connect()
+            await side.rest(pipe)
+            pipe.room = 100_000
+            pipe.feed(BIG)
+            await side.rest(pipe)
+            lost = []
+            for moment in (0.0, 10.0, 20.0, 30.0, 39.0, 40.0):
+                pipe.protocol.look(moment, 10.0)
+                lost.append(pipe.is_lost)
+            assert lost == [False] * 5 + [True]
+
+
+def test_what_the_kernel_has_of_a_connection() -> None:
+    one, other = socket.socketpair()
+
+    class Wire(asyncio.Transport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return {"socket": one}[name]
+
+    with one, other:
+        assert _unacknowledged(Wire()) == 0
+        one.send(bytes(5_000))
+        assert _unacknowledged(Wire()) >= 5_000
+        other.recv(5_000)
+        assert _unacknowledged(Wire()) == 0
+    assert _unacknowledged(Wire()) == 0
+
+
+async def test_a_body_whose_end_nobody_takes_is_told_of_as_cut() -> None:
+    """It is not whole because there was no more of it to write."""
+    size = 200_000
+
+    async def private(exchange: Exchange) -> None:
+        await exchange.answer(200, bytes(size), cache_control="no-store")
+
+    async with twins(private) as both:
+        pipe = both.off.connect()
+        await both.off.rest(pipe)
+        pipe.room = 100
+        pipe.feed(head())
+        for taken in (50_000, 50_000, 50_000, 0):
+            async with asyncio.timeout(10):
+                while not pipe.waits:
+                    await asyncio.sleep(0)
+            pipe.take(taken)
+        await both.off.rest(pipe)
+        assert both.off.records == []
+        for moment in (0.0, 10.0):
+            pipe.protocol.look(moment, 10.0)
+        assert pipe.is_lost
+        for _ in range(20):
+            await asyncio.sleep(0)
+        (record,) = both.off.records
+        assert record.is_cut
+        assert record.reason == "viewer-left"
+        assert record.sent_bytes < size
+
+
+async def test_connections_are_looked_at_as_long_as_there_are_any() -> None:
     async with twins(limits=Limits(idle_timeout_s=0.02)) as both:
         await both.know(BIG)
-        pipe = both.on.connect()
-        await both.on.rest(pipe)
-        both.on.records.clear()
-        pipe.room = 100_000
-        pipe.feed(BIG)
-        transfer = pipe.protocol._transfer  # type: ignore[attr-defined]
-        pipe.take(1000)
-        pipe.protocol._look(transfer)  # type: ignore[attr-defined]
-        both.clock.moment += 0.019
-        pipe.protocol._look(transfer)  # type: ignore[attr-defined]
-        assert not pipe.is_lost
-        both.clock.moment += 0.002
-        pipe.protocol._look(transfer)  # type: ignore[attr-defined]
-        assert pipe.is_lost
-        await both.on.rest(pipe)
-        (record,) = both.on.records
-        assert record.is_cut
-        assert 100_000 <= record.sent_bytes <= 101_000
+        for side in both.sides:
+            pipe = side.connect()
+            await side.rest(pipe)
+            pipe.room = 100_000
+            pipe.feed(BIG)
+            async with asyncio.timeout(10):
+                while not pipe.is_lost:
+                    await asyncio.sleep(0.005)
+            await side.rest(pipe)
+            viewers = side.listener._viewers
+            assert viewers is not None
+            async with asyncio.timeout(10):
+                while viewers._watch is not None:
+                    await asyncio.sleep(0.005)
 
 
 async def knows_after(both: Twins, one: bytes) -> bool:

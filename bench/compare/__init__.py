@@ -1,0 +1,1 @@
+"""edgeproxy beside nginx and Varnish: one origin, one machine, taking turns."""
