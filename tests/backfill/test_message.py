@@ -68,8 +68,8 @@ def test_the_least_that_a_message_has_to_say() -> None:
             "headers: got ['a', '\\n'] in it, want [name, value]",
         ),
         (
-            '{"v":1,"uri":"/a","cache_key":[1,2,3,4,5,6]}',
-            "cache_key: got [1, 2, 3, 4, 5, 6], want a cache key",
+            '{"v":1,"uri":"/a","cache_key":[1,2,3,4,5,6,7]}',
+            "cache_key: got [1, 2, 3, 4, 5, 6, 7], want a cache key",
         ),
         ('{"v":1,"uri":"/a","cache_key":[{}]}', "cache_key: got [{}], want a cache key"),
         (
