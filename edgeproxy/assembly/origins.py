@@ -19,7 +19,7 @@ from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
 from edgeproxy.origins.pool import PoolOrigin
-from edgeproxy.origins.s3 import Bucket, S3Origin
+from edgeproxy.origins.s3 import Bucket, S3Origin, Signed
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
 from edgeproxy.origins.wire import Patience, Wire
@@ -124,13 +124,9 @@ def _origin(
     bucket = Bucket.at(
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
-    keys = _keys(name, section)
     return S3Origin(
         name,
-        bucket,
-        wire,
-        keys,
-        clock.now,
+        Signed(bucket, wire, _keys(name, section), clock.now),
         path=section.origin_path,
         custom_headers=custom,
         shows_notes=shows_notes,
