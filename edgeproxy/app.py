@@ -9,25 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from edgeproxy.assembly.filling import (
-    groups_into,
-    maker_of,
-    queue_of,
-    source_of,
-    tombstones_of,
-    worker_of,
-    writers_of,
-)
+from edgeproxy.assembly.filling import Works, maker_of, works_of
 from edgeproxy.assembly.origins import origins_of
-from edgeproxy.backfill.filler import Asked, Burial, Filler
-from edgeproxy.backfill.job import Job, Outcome, Stored, Wanted
+from edgeproxy.assembly.pools import conduct_of, endpoints_of
+from edgeproxy.backfill.job import Job, Outcome, Stored
 from edgeproxy.backfill.making import MakingOrigin
-from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.worker import Worker
+from edgeproxy.backfill.steered import Steered
 from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.origins import S3Origin
+from edgeproxy.config.renewing import pools_of
 from edgeproxy.config.schema import Config
 from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
@@ -40,6 +32,7 @@ from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
 from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
+from edgeproxy.origins.pools import Order, Pools
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -110,7 +103,7 @@ class Drained:
     """Jobs that wait for the next start: nothing of them is lost."""
 
 
-class App:
+class App(Steered):
     """A gateway with everything it needs, running."""
 
     def __init__(
@@ -119,14 +112,14 @@ class App:
         gateway: Gateway,
         cache: Tiers,
         flights: Flights,
-        worker: Worker,
-        filler: Filler,
-        source: Source,
+        works: Works,
         explainer: Explainer,
+        pools: Pools,
         changes: Changes,
         observers: Observers,
         clock: Clock,
     ) -> None:
+        super().__init__(works.worker, works.filler)
         self.config = config
         self.gateway = gateway
         self.observers = observers
@@ -134,10 +127,9 @@ class App:
         self.tally = observers.tally
         self._cache = cache
         self._flights = flights
-        self._worker = worker
-        self._filler = filler
-        self._source = source
+        self._source = works.source
         self._explainer = explainer
+        self._pools = pools
         self._changes = changes
         self._started = clock.elapsed()
 
@@ -165,39 +157,19 @@ class App:
         """Purge what objects that have changed in a bucket made invalid.  Raises `DiskError`."""
         return await self._changes.apply(events)
 
-    async def jobs(self, wanted: Wanted) -> tuple[bool, list[dict[str, object]]]:
-        """Whether the backfill is paused, and these jobs of it as plain values.  Raises `QueueError`."""
-        entries = await self._worker.queue.entries(wanted)
-        return await self._worker.queue.is_paused(), [entry.fields() for entry in entries]
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools with their nodes, as plain values."""
+        return self._pools.listed()
 
-    async def retry_jobs(self, wanted: Wanted) -> int:
-        """Queue these jobs again; gives how many.  Raises `QueueError`."""
-        return await self._worker.queue.retry(wanted)
+    async def change_pools(self, config: Config) -> None:
+        """Go on with the nodes and the settings that `config` has for the pools."""
+        self.config = config
+        for name, section in pools_of(config).items():
+            await self._pools.change(name, endpoints_of(section), conduct_of(section))
 
-    async def cancel_jobs(self, wanted: Wanted) -> int:
-        """Let these jobs be done no more; gives how many.  Raises `QueueError`."""
-        return await self._worker.cancel(wanted)
-
-    async def refresh_objects(self, asked: Asked) -> dict[str, int]:
-        """Look at the sources of these objects; gives how many jobs are queued, or not for which reason."""
-        return dict(self._filler.refresh(asked.paths, self._among(asked)))
-
-    async def bury_objects(self, asked: Asked) -> int:
-        """Do not fill these objects; gives how many tombstones there are.  Raises `QueueError`."""
-        return await self._filler.bury(asked.paths, asked.for_s, self._among(asked))
-
-    def _among(self, asked: Asked) -> tuple[str, ...] | None:
-        """The group that is meant, if one is.  Raises `ValueError`."""
-        if asked.group is None:
-            return None
-        if asked.group not in self._filler.prefixes:
-            wanted = ", ".join(sorted(self._filler.prefixes)) or "none: no bucket is filled"
-            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
-        return (asked.group,)
-
-    async def pause_jobs(self, is_paused: bool) -> None:
-        """Begin no more jobs, or go on.  Raises `QueueError`."""
-        await self._worker.queue.pause(is_paused)
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node.  Raises `ValueError` where there is none of this name."""
+        return await self._pools.obey(order, pool, node)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -257,47 +229,42 @@ async def opened(
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
         origins = await origins_of(config, clock, stack)
-        writers = await writers_of(config, origins.buckets, stack)
         memory = MemoryCache(config.cache.memory, config.cache.max_object)
         cache = Tiers(memory, await _disk(config, stack, clock, observers, member))
         flights = Flights()
         stack.push_async_callback(flights.finish, 0)
-        queue = await queue_of(
-            config,
-            clock,
-            frozenset(writers),
-            worker=member.number if member is not None else 0,
-            on_fault=observers.fault,
-            on_refused=lambda reason: worker.refused(reason),
-        )
-        stack.push_async_callback(queue.close)
-        tombstones = await tombstones_of(config, clock)
-        stack.push_async_callback(tombstones.close)
 
         def ended(job: Job, outcome: Outcome) -> None:
             observers.job(job, outcome)
             if job.refresh and isinstance(outcome, Stored):
                 fetcher.refilled(job.path)
 
-        source = source_of(config, origins, cache, flights, clock, observers.fault)
-        worker = worker_of(config, queue, source, writers, clock, ended, tombstones)
-        stack.push_async_callback(worker.drain, 0)
-        prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
-        rules = config.backfill.rule_values()
-        burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
-        filler = Filler(rules, prefixes, source, worker, burial, clock)
+        works = await works_of(
+            config,
+            origins,
+            cache,
+            flights,
+            clock,
+            stack,
+            fills=bool(config.backfill.rules),
+            number=member.number if member is not None else 0,
+            on_fault=observers.fault,
+            on_outcome=ended,
+        )
+        worker, filler = works.worker, works.filler
         maker = maker_of(config, worker)
         stack.push_async_callback(maker.close)
 
         def filled(target: str, bucket: Origin) -> Origin:
             return MakingOrigin(bucket, maker, partial(filler.order, target))
 
-        targets = origins.targets(filled if any(rule.makes_at_once for rule in rules) else _as_it_is)
+        targets = origins.targets(filled if any(rule.makes_at_once for rule in filler.rules) else _as_it_is)
         elsewhere = member.elsewhere if member is not None else None
         fetcher = Fetcher(targets, cache, flights, filler, clock, elsewhere)
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
-        explainer = Explainer(gateway, cache, flights, filler, _targets(config))
+        pools = Pools(origins.pools)
+        explainer = Explainer(gateway, cache, flights, filler, _targets(config), pools)
 
         async def bury(bucket: str, key: bytes) -> None:
             targets = [name for name, section in origins.buckets.items() if section.bucket == bucket]
@@ -305,9 +272,7 @@ async def opened(
 
         changes = Changes(_buckets(config), gateway.invalidate, bury)
         worker.start()
-        yield App(
-            config, gateway, cache, flights, worker, filler, source, explainer, changes, observers, clock
-        )
+        yield App(config, gateway, cache, flights, works, explainer, pools, changes, observers, clock)
 
 
 def _as_it_is(_: str, origin: Origin) -> Origin:

@@ -1,6 +1,6 @@
 """A dry run: what would happen to a request, and why. No origin is asked and nothing changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeproxy.backfill.filler import Filler
 from edgeproxy.backfill.job import Entry
@@ -11,11 +11,14 @@ from edgeproxy.core.compression import MAX_BYTES, MIN_BYTES, coding_wanted
 from edgeproxy.core.decision import Fail, Fetch, Serve, on_lookup
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.failover import FAILOVER_METHODS
+from edgeproxy.core.forwarding import forwards_websockets
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import object_key
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import is_asked_for
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Visit
+from edgeproxy.origins.pools import Pools
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Found, Tiers
 
@@ -54,27 +57,37 @@ class Explainer:
         flights: Flights,
         filler: Filler,
         targets: dict[str, Target],
+        pools: Pools,
     ) -> None:
         self._gateway = gateway
         self._cache = cache
         self._flights = flights
         self._filler = filler
         self._targets = targets
+        self._pools = pools
 
     async def explain(self, request: Request, now: float) -> Explanation:
         """What would happen to `request` at POSIX second `now`."""
         asked = ("request", f"{request.method} {request.target}")
+        request = replace(request, websocket=is_asked_for(request.method, request.headers))
         try:
-            visit = self._gateway.admitted(request, self._gateway.new_record(request))
+            visit, body = await self._gateway.heard(
+                self._gateway.admitted(request, self._gateway.new_record(request))
+            )
         except RequestError as error:
             return Explanation((asked, ("answer", f"{error.status}: {error.message} ({error.reason})")))
+        if body is not None:
+            body.release()
         return Explanation(
             (
                 asked,
                 ("behavior", self._behavior(visit)),
+                *_post(visit),
                 ("cache key", str(visit.key)),
                 *await self._lookup(visit, now),
+                *self._nodes(visit),
                 *self._compression(visit),
+                *_websocket(visit),
                 ("backfill", await self._backfill(visit)),
             )
         )
@@ -130,6 +143,13 @@ class Explainer:
                 if waits and self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
+
+    def _nodes(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        """Of each pool that may be asked, which node it would be."""
+        target = self._targets[visit.behavior.target]
+        names = [name for name in (target.primary, target.secondary) if name is not None]
+        told = ((name, self._pools.foretold(name, visit.request.viewer)) for name in names)
+        return tuple((f"pool {name}", sentence) for name, sentence in told if sentence is not None)
 
     def _compression(self, visit: Visit) -> tuple[tuple[str, str], ...]:
         behavior = visit.behavior
@@ -189,6 +209,31 @@ class Explainer:
 
 
 _STANDS_FOR = {502: "502 or an unusable answer", 503: "503 or no connection", 504: "504 or a timeout"}
+
+
+def _post(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """What a POST reads; nothing where no POST does."""
+    if visit.behavior.posts is None or visit.request.method != "POST":
+        return ()
+    if visit.read is not None:
+        told = f"{visit.read}: cached for {duration_text(visit.read.ttl_s)} at most"
+    elif visit.unread is not None:
+        told = f"is not cached ({visit.unread})"
+    else:
+        told = "has no body here, which decides whether it is cached"
+    return (("post", told),)
+
+
+def _websocket(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """What asking to go on as a WebSocket leads to; nothing for a request that does not."""
+    behavior = visit.behavior
+    if not is_asked_for(visit.request.method, visit.request.headers):
+        return ()
+    if forwards_websockets(behavior.cache.key, behavior.origin_request):
+        told = "yes, if the origin answers 101"
+    else:
+        told = f"no: Sec-WebSocket-Key and -Version are not forwarded ({Reason.WEBSOCKET_OFF})"
+    return (("websocket", told),)
 
 
 def _told(entry: Entry) -> str:

@@ -34,6 +34,8 @@ def text_line(record: Record) -> str:
         line += f" backfill={record.backfill}"
     if record.compression:
         line += f" compression={record.compression}"
+    if record.received_bytes is not None:
+        line += f" received={record.received_bytes}B"
     if record.is_cut:
         line += " cut"
     if record.fault:

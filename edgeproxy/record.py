@@ -30,15 +30,24 @@ class Record:
     fault: str = ""
     """The cause of a failure, for the log alone."""
     sent_bytes: int = 0
+    received_bytes: int | None = None
+    """What the viewer sent after the head, where it was let through unread."""
     first_byte_s: float = 0.0
     duration_s: float = 0.0
     is_cut: bool = False
     """The answer could not be finished: the viewer left, or the origin cut the body."""
     reason: Reason | None = None
 
+    @property
+    def upstream(self) -> Attempt | None:
+        """The node of a pool that gave the answer, if one did."""
+        last = self.trail[-1] if self.trail else None
+        return last if last is not None and last.node and last.reason is None else None
+
     def fields(self) -> dict[str, object]:
         """The record as plain values, for JSON."""
-        report = self.report
+        report, upstream = self.report, self.upstream
+        took_s = upstream.took_s if upstream is not None else None
         return {
             "time": round(self.started_at, 3),
             "id": self.id,
@@ -50,10 +59,13 @@ class Record:
             "forward": str(report.forward) if report is not None and report.forward is not None else None,
             "reason": str(self.reason) if self.reason is not None else None,
             "origins": [str(attempt) for attempt in self.trail],
+            "upstream": upstream.node if upstream is not None else None,
+            "upstream_ms": round(took_s * 1000, 3) if took_s is not None else None,
             "backfill": self.backfill or None,
             "compression": self.compression or None,
             "fault": self.fault or None,
             "bytes": self.sent_bytes,
+            "received": self.received_bytes,
             "cut": self.is_cut,
             "first_byte_ms": round(self.first_byte_s * 1000, 3),
             "duration_ms": round(self.duration_s * 1000, 3),

@@ -21,6 +21,7 @@ from edgeproxy.config.origins import Credentials
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
 from edgeproxy.log import LineWriter, RequestLog
+from edgeproxy.reloading import Reread, hangups
 from edgeproxy.server.listener import Limits, Listener
 from edgeproxy.server.sockets import ListenError, bound, close
 
@@ -69,6 +70,7 @@ async def viewed(
             server.max_request_body,
             server.head_timeout,
             server.idle_timeout,
+            server.websocket_idle_timeout,
             server.express_lane,
         )
         listener = Listener(app.gateway, limits, app.clock, app.observers)
@@ -163,11 +165,14 @@ async def until_signal(before_end: Callable[[], None] | None = None) -> str:
     return await told
 
 
-async def serve(config: Config, observers: Observers, say: Callable[[str], None]) -> int:
+async def serve(
+    config: Config, observers: Observers, say: Callable[[str], None], reread: Reread | None = None
+) -> int:
     """Serve until told to stop, drain, and give the exit status: 0 if nothing was cut off or lost."""
     async with running(config, observers) as process:
         say(f"edgeproxy serves http://{process.viewers} (admin on http://{process.admin})")
-        name = await until_signal()
+        with hangups(config, reread, process.app.change_pools, say):
+            name = await until_signal()
         say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
         cut, left = await process.drain()
         return told_of(cut, left, say)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 import hypothesis
 import pytest
+from aiobotocore.session import get_session
 from moto.server import ThreadedMotoServer
 from yarl import URL
 
@@ -218,3 +220,61 @@ def moto() -> Iterator[str]:
 def bucket_name() -> str:
     """A name that no other test has."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@dataclass
+class Box:
+    """A queue of SQS, asked past ours."""
+
+    client: Any
+    url: str
+
+    async def put(self, *texts: str) -> None:
+        for text in texts:
+            await self.client.send_message(QueueUrl=self.url, MessageBody=text)
+
+    async def texts(self) -> list[str]:
+        """The messages that anybody could have now; afterwards they are gone."""
+        found: list[str] = []
+        while came := await self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10):
+            if not came.get("Messages"):
+                break
+            for message in came["Messages"]:
+                found.append(message["Body"])
+                await self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return sorted(found)
+
+    async def held(self) -> tuple[int, int]:
+        """How many wait, and how many are hidden."""
+        answer = await self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
+        attributes, name = answer["Attributes"], "ApproximateNumberOfMessages"
+        return int(attributes[name]), int(attributes[f"{name}NotVisible"])
+
+    async def redrives(self, dead: "Box", after: int) -> None:
+        """From now on messages go to `dead` when they were received that often."""
+        answer = await self.client.get_queue_attributes(QueueUrl=dead.url, AttributeNames=["QueueArn"])
+        policy = {"deadLetterTargetArn": answer["Attributes"]["QueueArn"], "maxReceiveCount": after}
+        await self.client.set_queue_attributes(
+            QueueUrl=self.url, Attributes={"RedrivePolicy": json.dumps(policy)}
+        )
+
+
+@pytest.fixture
+async def box_of(moto: str) -> AsyncIterator[Callable[..., Awaitable[Box]]]:
+    """Makes queues of SQS."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
+    async with get_session().create_client(
+        "sqs", endpoint_url=moto, region_name="us-east-1", **keys
+    ) as client:
+
+        async def make(suffix: str = "", **attributes: str) -> Box:
+            name = f"test-{uuid.uuid4().hex}{suffix}"
+            return Box(client, (await client.create_queue(QueueName=name, Attributes=attributes))["QueueUrl"])
+
+        yield make
+
+
+@pytest.fixture
+async def box(box_of: Callable[..., Awaitable[Box]]) -> Box:
+    """One of them."""
+    return await box_of()

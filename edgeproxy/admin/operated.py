@@ -1,7 +1,7 @@
 """What can be asked of a running gateway, be it one process or several."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeproxy.backfill.filler import Asked
 from edgeproxy.backfill.job import Wanted
@@ -9,6 +9,7 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
 from edgeproxy.gateway.changes import Applied
+from edgeproxy.origins.pools import Order
 
 
 class NotDoneError(Exception):
@@ -68,4 +69,15 @@ class Operated(Protocol):
 
     async def pause_jobs(self, is_paused: bool) -> None:
         """Begin no more jobs, or go on."""
+        ...
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools with their nodes, as plain values.  Raises `NotDoneError`."""
+        ...
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node; gives it as plain values.
+
+        Raises `ValueError` where there is none of this name, and `NotDoneError`.
+        """
         ...

@@ -21,6 +21,8 @@ from edgeproxy.config.units import Duration
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.paths import normalise
+from edgeproxy.origins.base import whole_body
+from edgeproxy.origins.pools import Order
 from edgeproxy.store.folder import DiskError
 
 _OPEN = frozenset({"/healthz", "/readyz"})
@@ -62,6 +64,7 @@ def service(
                 request.query.get("url", ""),
                 request.query.get("method", "GET"),
                 request.query.getall("header", []),
+                request.query.get("data"),
             )
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -106,6 +109,20 @@ def service(
         except (QueueError, NotDoneError) as error:
             return web.json_response({"error": f"not done: {error}"}, status=500)
 
+    async def pools(_: web.Request) -> web.Response:
+        return web.json_response({"pools": await app.pools()})
+
+    async def order_node(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "body: want application/json"}, status=415)
+        try:
+            await request.json()
+            pool, node = asked_node(request.query, [pool["name"] for pool in await app.pools()])
+            order = Order(request.match_info["what"])
+            return web.json_response({"node": await app.order_node(order, pool, node)})
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
     async def change_objects(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             return web.json_response({"error": "body: want application/json"}, status=415)
@@ -129,13 +146,33 @@ def service(
     admin.router.add_get("/backfill", jobs)
     admin.router.add_post("/backfill/{what:retry|cancel|pause|resume}", change_jobs)
     admin.router.add_post("/backfill/{what:refresh|tombstones}", change_objects)
+    admin.router.add_get("/pools", pools)
+    admin.router.add_post(f"/pools/{{what:{'|'.join(Order)}}}", order_node)
     admin.router.add_post(events.PATH, events.webhook(inbox, door.events_token))
     invalidations.Invalidations(app, door.distribution_id, door.token, now).add_to(admin.router)
     return admin
 
 
-def asked_request(url: str, method: str, headers: list[str]) -> Request:
-    """The request of `explain`: a URL, or a path alone, and fields as "Name: value".
+def asked_node(query: MultiMapping[str], pools: list[str]) -> tuple[str, str]:
+    """The pool and the node of `?pool=api&node=a`; the pool may be left out where there is one alone.
+
+    Raises `ValueError` with one line for the user.
+    """
+    unknown = set(query) - {"pool", "node"}
+    if unknown:
+        raise ValueError(f"{min(unknown)}: is no parameter, want node and pool")
+    if not query.get("node"):
+        raise ValueError("node: is missing, want the name of a node")
+    pool = query.get("pool") or (pools[0] if len(pools) == 1 else "")
+    if not pool:
+        raise ValueError(f"pool: is missing, want one of {', '.join(pools) or 'none: there are no pools'}")
+    return pool, query["node"]
+
+
+def asked_request(url: str, method: str, headers: list[str], data: str | None = None) -> Request:
+    """The request of `explain`: a URL, or a path alone, fields as "Name: value", and perhaps a body.
+
+    A body is taken for JSON where no field says what it is.
 
     Raises `ValueError` with one line for the user.
     """
@@ -155,7 +192,12 @@ def asked_request(url: str, method: str, headers: list[str]) -> Request:
             raise ValueError(f'header: got "{header}", want "Name: value"')
         pairs.append((name.strip(), value.strip()))
     path, _, query = target.partition("#")[0].partition("?")
-    return Request(method.upper(), path, query, Headers(pairs), host=host)
+    if data is None:
+        return Request(method.upper(), path, query, Headers(pairs), host=host)
+    if not any(name.lower() == "content-type" for name, _ in pairs):
+        pairs.append(("Content-Type", "application/json"))
+    body = whole_body(data.encode())
+    return Request(method.upper(), path, query, Headers(pairs), host=host, body=body)
 
 
 def wanted_jobs(query: MultiMapping[str]) -> Wanted:

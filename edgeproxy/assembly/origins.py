@@ -1,20 +1,24 @@
 """The origins of the configuration, and the pairs of them."""
 
+import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from edgeproxy.assembly.pools import conduct_of, endpoints_of
 from edgeproxy.backfill.source import Address
 from edgeproxy.clock import Clock
 from edgeproxy.config.origins import Credentials, HttpOrigin, OriginGroup
 from edgeproxy.config.origins import S3Origin as S3Section
+from edgeproxy.config.pool import PoolOrigin as PoolSection
 from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
 from edgeproxy.core.sourcing import is_near
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
+from edgeproxy.origins.pool import PoolOrigin
 from edgeproxy.origins.s3 import Bucket, S3Origin
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
@@ -31,6 +35,8 @@ class Origins:
     """Where each web server is, and may send whoever asks for an object."""
     buckets: Mapping[str, S3Section]
     """The bucket of each target that has one to be filled: of a group its primary, else the target itself."""
+    pools: Mapping[str, PoolOrigin]
+    """Those of the origins that have nodes."""
 
     @property
     def secondaries(self) -> dict[str, Origin]:
@@ -53,15 +59,23 @@ class Origins:
 async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Origins:
     """The origins of `config`, closed with `stack`."""
     single: dict[str, Origin] = {}
+    pools: dict[str, PoolOrigin] = {}
     addresses: dict[str, Address] = {}
     redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
+        if isinstance(section, PoolSection):
+            single[name] = pools[name] = await _pool(name, section, clock, stack)
+            continue
         wire = await _wire(name, section, stack)
         single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
         if name in redirecting and isinstance(section, HttpOrigin):
             addresses[name] = await _address(name, section, wire, stack)
     return Origins(
-        single=single, groups=config.origin_groups, addresses=addresses, buckets=buckets_of(config)
+        single=single,
+        groups=config.origin_groups,
+        addresses=addresses,
+        buckets=buckets_of(config),
+        pools=pools,
     )
 
 
@@ -121,6 +135,13 @@ def _origin(
         custom_headers=custom,
         shows_notes=shows_notes,
     )
+
+
+async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+    pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random)
+    stack.push_async_callback(pool.close)
+    await pool.replace(endpoints_of(section))
+    return pool
 
 
 def _keys(name: str, section: S3Section) -> KeySource:

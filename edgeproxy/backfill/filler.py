@@ -23,6 +23,8 @@ from edgeproxy.origins.base import Reply
 
 QUEUED = "queued"
 _MOST_CHECKED = 100_000
+_MOST_KEPT_BYTES = 8 * 1024
+"""Of a viewer's query and fields, with a job: a queue may have very many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Filler:
             return None
         if self._burial.tombstones.is_known((target, verdict.key)):
             return None
-        return Order(self._job(target, verdict, sent, sent.path, None), verdict.rule)
+        job = self._job(target, verdict, sent, sent.path, None)
+        return Order(job, verdict.rule) if isinstance(job, Job) else None
 
     def consider(self, target: str, key: CacheKey, sent: Request, reply: Reply) -> str:
         """Queue a job for an answer if it should be one; "queued", or the Reason why not. Never waits."""
@@ -92,7 +95,8 @@ class Filler:
             return verdict
         if self._burial.tombstones.is_known((target, verdict.key)):
             return Reason.TOMBSTONE
-        return self._worker.offer(self._job(target, verdict, sent, key.path, key)) or QUEUED
+        job = self._job(target, verdict, sent, key.path, key)
+        return (self._worker.offer(job) if isinstance(job, Job) else job) or QUEUED
 
     def _look_again(self, target: str, key: CacheKey, sent: Request, reply: Reply) -> str:
         """Queue a job for an object that the bucket gave, if it is time to look at its source."""
@@ -107,7 +111,9 @@ class Filler:
         fill = Fill(verdict.key, verdict.rule)
         return self._refresh(self._job(target, fill, sent, key.path, None), verdict.rule) or QUEUED
 
-    def _refresh(self, job: Job, rule: Rule) -> Reason | None:
+    def _refresh(self, job: Job | Reason, rule: Rule) -> Reason | None:
+        if isinstance(job, Reason):
+            return job
         if self._burial.tombstones.is_known(job.identity):
             return Reason.TOMBSTONE
         if not self._source.suppliers(job.group, rule):
@@ -157,6 +163,15 @@ class Filler:
         await self._burial.tombstones.bury(identities, for_s)
         return len(identities)
 
+    def among(self, asked: Asked) -> tuple[str, ...] | None:
+        """The group that is meant, if one is.  Raises `ValueError`."""
+        if asked.group is None:
+            return None
+        if asked.group not in self.prefixes:
+            wanted = ", ".join(sorted(self.prefixes)) or "none: no bucket is filled"
+            raise ValueError(f'group: got "{asked.group}", want one of {wanted}')
+        return (asked.group,)
+
     async def bury_key(self, targets: Iterable[str], key: bytes) -> None:
         """Do not fill what somebody has taken out of the bucket of `targets`.  Raises `QueueError`."""
         await self._burial.tombstones.bury([(target, key) for target in targets], self._burial.for_s)
@@ -169,9 +184,13 @@ class Filler:
             return None
         return next((entry for entry in found if entry.job.key == key), None)
 
-    def _job(self, target: str, fill: Fill, sent: Request, path: str, cache_key: CacheKey | None) -> Job:
+    def _job(
+        self, target: str, fill: Fill, sent: Request, path: str, cache_key: CacheKey | None
+    ) -> Job | Reason:
         """The job of an object; what its sources get of the viewer's is the first one's who asked."""
         rule = fill.rule
         suppliers = self._source.suppliers(target, rule) if rule.sources else ()
         query, headers = kept_of(sent.asked or sent, suppliers)
+        if len(query) + sum(len(name) + len(value) for name, value in headers) > _MOST_KEPT_BYTES:
+            return Reason.HEAD_TOO_LARGE
         return Job(target, fill.key, path, cache_key, rule.max_object_bytes, query, headers)

@@ -28,7 +28,7 @@ from edgeproxy.backfill.job import (
     State,
     Wanted,
 )
-from edgeproxy.backfill.message import job_of, message_text
+from edgeproxy.backfill.message import MessageError, job_of, message_text
 from edgeproxy.backfill.queue import Terms
 from edgeproxy.core.reason import Reason
 from edgeproxy.store.transactions import connected, transaction
@@ -76,7 +76,7 @@ CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
   UPDATE tally SET jobs = jobs - 1 WHERE state = OLD.state;
 END;
 """
-_COLUMNS = "id, told, state, attempt, reason, message, bytes, took_s, added_at, changed_at"
+_COLUMNS = "id, target, key, told, state, attempt, reason, message, bytes, took_s, added_at, changed_at"
 
 
 class LedgerError(Exception):
@@ -226,6 +226,10 @@ class Ledger:
                 elif entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
                     self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
                     return Lost(entry.job), None, _live(db)
+                elif isinstance(unread := _told(row), MessageError):
+                    # Of another version: it must not keep those behind it from being done.
+                    ending = Ending(State.FAILED, Reason.INTERNAL, f"the job cannot be read: {unread}")
+                    self._end(db, entry.number, ending, None, at.now)
                 else:
                     return self._lease(db, entry.number, entry.job, turn, at), None, _live(db)
 
@@ -301,19 +305,29 @@ class Ledger:
             )
             return [_entry(row) for row in rows]
 
-    def retry(self, wanted: Wanted, at: Moment) -> int:
-        """Queue these again, as far as there is room; gives how many."""
+    def retry(self, wanted: Wanted, at: Moment, below: int) -> tuple[int, int]:
+        """Queue these again, as far as there is room, of those with numbers below `below`.
+
+        Gives how many, and below which number there may be more; 0 = there are none.
+        """
         where, values = _where(replace(wanted, states=wanted.states & ENDED_BADLY))
         with self._changing() as db:
             room = max(0, min(wanted.limit, self._terms.capacity - _live(db)))
-            # Of several with one key one is enough: the others are let be.
-            done = db.execute(
-                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, reason = NULL, message = '',"
-                " since = ?, until = ?, changed_at = ?"
-                f" WHERE id IN (SELECT id FROM job WHERE {where} ORDER BY id DESC LIMIT ?)",
-                (at.elapsed, at.elapsed, at.now, *values, room),
+            is_live = (
+                f"EXISTS (SELECT 1 FROM job AS other WHERE {_LIVE}"
+                " AND other.target = job.target AND other.key = job.key)"
             )
-            return done.rowcount
+            found = db.execute(
+                f"SELECT id FROM job WHERE {where} AND id < ? AND NOT {is_live} ORDER BY id DESC LIMIT ?",
+                (*values, below, room),
+            ).fetchall()
+            # Of several with one key one is enough: the others are let be.
+            done = db.executemany(
+                "UPDATE OR IGNORE job SET state = 'queued', attempt = 0, reason = NULL, message = '',"
+                " since = ?, until = ?, changed_at = ? WHERE id = ?",
+                ((at.elapsed, at.elapsed, at.now, number) for (number,) in found),
+            )
+            return max(0, done.rowcount), found[-1][0] if found and len(found) == room else 0
 
     def cancel(self, wanted: Wanted, at: Moment) -> int:
         """End those that wait, and mark those at work; gives how many."""
@@ -468,8 +482,19 @@ def _insert(db: sqlite3.Connection, job: Job, at: Moment) -> int:
     return int(done.lastrowid or 0)
 
 
+def _told(row: Sequence[Any]) -> Job | MessageError:
+    """The job of a row, less its attempt; or why it is none."""
+    try:
+        return job_of(row[3])
+    except MessageError as error:
+        return error
+
+
 def _entry(row: Sequence[Any]) -> Entry:
-    number, told, state, attempt, reason, message, size, took_s, added_at, changed_at = row
-    job = replace(job_of(told), attempt=attempt)
+    number, target, key, _, state, attempt, reason, message, size, took_s, added_at, changed_at = row
+    told = _told(row)
+    # What cannot be read can still be seen, and got rid of.
+    job = told if isinstance(told, Job) else Job(target, key, "/", None, 0)
     why = Reason(reason) if reason is not None else None
-    return Entry(number, job, State(state), added_at, changed_at, why, message, size, took_s)
+    at = replace(job, attempt=attempt)
+    return Entry(number, at, State(state), added_at, changed_at, why, message, size, took_s)

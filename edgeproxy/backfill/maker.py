@@ -15,6 +15,8 @@ from edgeproxy.origins.base import Reply, no_body, whole_body
 STORED = "stored"
 _LOOK_S = 0.1
 """How often it is looked whether somebody else has ended."""
+_UNTRIED = frozenset({Reason.PAUSED, Reason.QUEUE_FULL, Reason.QUEUE_FAILED, Reason.DRAINING})
+"""Why nobody was asked for an object: because of us."""
 _LATE_S = 0.01
 """A turn must not be missed because a clock is a little behind."""
 
@@ -52,24 +54,33 @@ class Made:
         """It is not known how it ended."""
         return self.word == Reason.QUEUED_ALREADY
 
+    @property
+    def is_untried(self) -> bool:
+        """No source was asked, and none is to blame."""
+        return self.word in _UNTRIED
+
 
 class Maker:
     """Takes jobs and has them done by `worker`, at most `slots` at once; the others wait for a slot.
 
     Who waits does so for `timeout_s` at most, and may leave: the job goes on. An object of up to
-    `copy_bytes` is held while it is written, for those who wait.
+    `copy_bytes` is held while it is written, for those who wait. `most` are in the making or wait for it:
+    viewers that ask and leave at once must not make them more and more.
     """
 
-    def __init__(self, worker: Worker, *, slots: int, timeout_s: float, copy_bytes: int) -> None:
+    def __init__(self, worker: Worker, *, slots: int, timeout_s: float, copy_bytes: int, most: int) -> None:
         self._worker = worker
         self._slots = asyncio.Semaphore(slots)
         self._timeout_s = timeout_s
         self._copy_bytes = copy_bytes
+        self._most = most
         self._making: dict[tuple[str, bytes], asyncio.Task[Made]] = {}
 
     async def make(self, job: Job) -> Made:
         """Have `job` done now, or wait for who is at it."""
         task = self._making.get(job.identity)
+        if task is None and len(self._making) >= self._most:
+            return Made(Reason.QUEUE_FULL)
         if task is None:
             task = self._making[job.identity] = asyncio.get_running_loop().create_task(self._made(job))
             task.add_done_callback(lambda _: self._making.pop(job.identity))

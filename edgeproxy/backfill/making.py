@@ -34,6 +34,9 @@ class MakingOrigin:
     gets is what the bucket then says. It gets the first answer if nothing could be made, and what was made
     if only the bucket is at fault. In the mode `redirect` it is sent to the same address again instead,
     but only if the bucket gives the object away by then, so that no viewer goes in circles.
+
+    Where we did not so much as try, such as while the backfill is paused, the bucket has simply answered:
+    an origin group goes on to its secondary.
     """
 
     def __init__(self, primary: Origin, maker: Maker, order: Callable[[Request, int], Order | None]) -> None:
@@ -57,9 +60,9 @@ class MakingOrigin:
             again, trail = await self._again(request, order.rule, made, trail)
         if again is not None:
             reply.close()
-            again.trail, again.filling = trail, made.word
+            again.trail, again.filling, again.is_last_word = trail, made.word, True
             return again
-        reply.trail, reply.filling = trail, made.word
+        reply.trail, reply.filling, reply.is_last_word = trail, made.word, not made.is_untried
         reply.keep_s = None if made.is_final else _SOON_S
         return reply
 

@@ -19,6 +19,7 @@ from edgeproxy.backfill.job import (
     Wanted,
 )
 from edgeproxy.backfill.queue import POLL_S, Bell, Terms
+from edgeproxy.backfill.until import Until
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
 
@@ -43,18 +44,21 @@ class MemoryQueue:
     """
 
     is_durable = False
+    shared: frozenset[State] = frozenset()
     faults = 0
 
     def __init__(self, terms: Terms, clock: Clock, *, first: int = 1, step: int = 1) -> None:
         self._terms = terms
         self._clock = clock
         self._numbers = itertools.count(first, step)
+        # Of all jobs: one that has ended and is tried again must not have a turn twice.
+        self._turns = itertools.count(1)
         self._live: dict[int, _Live] = {}
         self._by_identity: dict[tuple[str, bytes], int] = {}
         # What is due when; a row that is not what its job has to say is out of date.
         self._due: list[tuple[float, int]] = []
         self._ended: OrderedDict[int, Entry] = OrderedDict()
-        self._missing: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._missing = Until(terms.history)
         self._is_paused = False
         self._bell = Bell()
 
@@ -64,7 +68,7 @@ class MemoryQueue:
             return Reason.QUEUED_ALREADY
         if len(self._live) >= self._terms.capacity:
             return Reason.QUEUE_FULL
-        if self._clock.elapsed() < self._missing.get(job.identity, 0.0):
+        if self._missing.holds(job.identity, self._clock.elapsed()):
             return Reason.SOURCE_STATUS
         number = next(self._numbers)
         now = self._clock.now()
@@ -116,7 +120,7 @@ class MemoryQueue:
         return live is not None and live.entry.state is State.LEASED and live.until > self._clock.elapsed()
 
     def _leased(self, number: int, live: _Live) -> Lease:
-        live.turn += 1
+        live.turn = next(self._turns)
         self._change(number, State.LEASED, replace(live.entry.job, attempt=live.entry.job.attempt + 1))
         self._hold(number, self._clock.elapsed() + self._terms.lease_s)
         return Lease(number, live.turn, live.entry.job)
@@ -192,7 +196,7 @@ class MemoryQueue:
                 continue
             done += 1
             del self._ended[entry.number]
-            self._missing.pop(identity, None)
+            self._missing.forget(identity)
             self._live[entry.number] = _Live(entry, 0.0)
             self._by_identity[identity] = entry.number
             self._live[entry.number].entry = replace(entry, reason=None, message="")
@@ -265,10 +269,7 @@ class MemoryQueue:
         while len(self._ended) > self._terms.history:
             self._ended.popitem(last=False)
         if ending.reason is Reason.SOURCE_STATUS and ending.state is State.SKIPPED:
-            self._missing[identity] = self._clock.elapsed() + self._terms.missing_s
-            self._missing.move_to_end(identity)
-            while len(self._missing) > self._terms.history:
-                self._missing.popitem(last=False)
+            self._missing.note(identity, self._clock.elapsed() + self._terms.missing_s)
 
     def __repr__(self) -> str:
         return f"MemoryQueue({len(self._live)} of {self._terms.capacity})"

@@ -10,6 +10,7 @@ With `"refresh": true` an object of ours that is there is replaced, if the sourc
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from edgeproxy.backfill.job import Job
@@ -23,7 +24,8 @@ MAX_OBJECT_BYTES = 5 * 2**40
 
 
 # Nothing that would end a request line, or the target in it, early.
-_PATH = re.compile(r"/[^\x00-\x20\x7f?#]*")
+# A surrogate that stands for no byte is none either.
+_PATH = re.compile(r"/[^\x00-\x20\x7f?#\ud800-\udc7f\udd00-\udfff]*")
 _QUERY = re.compile(r"[^\x00-\x20\x7f#]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -56,14 +58,16 @@ def message_text(job: Job) -> str:
     return json.dumps(told, separators=(",", ":"))
 
 
-def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
-    """The job that `text` is of; `group` and the bucket's origin path `prefix` where it names none.
+def job_of(text: str | bytes, *, group: str | None = "", prefix: str | Mapping[str, str] = "") -> Job:
+    """The job that `text` is of, with `group` where it names none.
+
+    Where it names no key, that is below `prefix`: the bucket's origin path, or each group's, by its name.
 
     Raises `MessageError`.
     """
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MessageError(f"the message: got {_short(text)}, want a JSON object") from None
     if not isinstance(told, dict):
         raise MessageError(f"the message: got {_short(text)}, want a JSON object")
@@ -76,9 +80,10 @@ def job_of(text: str | bytes, *, group: str = "", prefix: str = "") -> Job:
     query = _text(told, "querystring", "")
     if not _QUERY.fullmatch(query):
         raise MessageError(f"querystring: got {_short(query)}, want a query without blanks")
+    target = _text(told, "group", group)
     return Job(
-        group=_text(told, "group", group),
-        key=_key(told, path, prefix),
+        group=target,
+        key=_key(told, path, prefix if isinstance(prefix, str) else prefix.get(target, "")),
         path=path,
         cache_key=_cache_key(told),
         max_bytes=_size(told),

@@ -1,4 +1,4 @@
-"""Jobs that wait: one interface, whether they are kept in memory or in a file."""
+"""Jobs that wait: one interface, whether they are kept in memory, in a file or in SQS."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -40,6 +40,18 @@ class Queue(Protocol):
 
     is_durable: bool
     """Whether the jobs outlive this process."""
+
+    @property
+    def shared(self) -> frozenset[State]:
+        """The states of which every process on this queue sees the same jobs.
+
+        Where these are not all, it knows of the others what it had itself: that is what `entries`, `retry`,
+        `cancel`, `is_held` and a job's "live already" are of then, and `pause` is for this process alone.
+        A `take` keeps nobody elsewhere from the same job, and puts nothing in before it is given back:
+        whoever does it twice finds it done. Such a queue may also hold more jobs than its capacity, which
+        bounds what has not been handed over yet, and other processes count a `release` as an attempt.
+        """
+        ...
 
     def offer(self, job: Job) -> Reason | None:
         """Take `job` in, never waiting; else QUEUED_ALREADY, QUEUE_FULL or SOURCE_STATUS.

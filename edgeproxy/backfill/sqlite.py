@@ -26,7 +26,9 @@ _SURE_S = 1.0
 _REST_S = 1.0
 """How long to wait before jobs are again put into a file that did not take them."""
 _AT_ONCE = 1000
-"""Jobs that are put in together."""
+"""Jobs that are put in, or changed, together."""
+_BEYOND = 2**63 - 1
+"""No job has this number."""
 
 
 class SqliteQueue:
@@ -36,6 +38,7 @@ class SqliteQueue:
     """
 
     is_durable = True
+    shared = frozenset(State)
 
     def __init__(
         self,
@@ -181,9 +184,14 @@ class SqliteQueue:
 
     async def retry(self, wanted: Wanted) -> int:
         """See `Queue`."""
-        done = await self._or_raise(self._ledger.retry, wanted, self._moment())
-        self._live += done
-        self._bell.ring()
+        done, below = 0, _BEYOND
+        while below and done < wanted.limit:
+            # Not all in one transaction: other processes wait for its end.
+            some = replace(wanted, limit=min(wanted.limit - done, _AT_ONCE))
+            batch, below = await self._or_raise(self._ledger.retry, some, self._moment(), below)
+            done += batch
+            self._live += batch
+            self._bell.ring()
         return done
 
     async def cancel(self, wanted: Wanted) -> int:

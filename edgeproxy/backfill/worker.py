@@ -130,6 +130,10 @@ class Worker:
     async def take(self, job: Job) -> Lease | Reason:
         """The right to begin this very job now, else why not: see `Queue.take`. It has to be begun."""
         taken = Reason.DRAINING if self._is_draining else await self._queue.take(job)
+        if isinstance(taken, Lease) and self._is_stopping:
+            # Nobody waits for the end of what begins now.
+            await self._queue.release(taken)
+            taken = Reason.DRAINING
         self.counts[f"not-taken-{taken}" if isinstance(taken, Reason) else "taken"] += 1
         return taken
 
@@ -277,7 +281,9 @@ class Worker:
                     self._attempts[lease].cancel()
 
     async def _attempt(self, job: Job, witness: Witness | None) -> Outcome | Held:
-        writer = self._writers[job.group]
+        writer = self._writers.get(job.group)
+        if writer is None:
+            return Skipped(Reason.PRIMARY_NOT_S3)
         try:
             rule = rule_for(job.path, self._rules)
             if rule is None or not rule.enabled:

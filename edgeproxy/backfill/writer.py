@@ -40,7 +40,10 @@ _META = "x-amz-meta-"
 _MAX_META_BYTES = 2048
 _MAX_PARTS = 10_000
 _GROWTH_EVERY = 1_000
-"""An object of unknown length grows its parts by half each thousand: 8 MiB first reach far over 5 TiB."""
+"""An object of unknown length grows its parts by half each thousand: from 8 MiB on that has room for 885 GiB.
+
+What is larger yet is too large: its parts would be more than memory should hold.
+"""
 _ABORT_S = 10.0
 _CONNECT_S = 10.0
 
@@ -257,6 +260,9 @@ class _Writing:
             self._checks.update(chunk)
             pending += chunk
             while len(pending) > self._part_bytes:
+                if len(self._parts) == _MAX_PARTS - 1:
+                    await self.abort()
+                    return Skipped(Reason.TOO_LARGE)
                 with memoryview(pending) as view:
                     part = bytes(view[: self._part_bytes])
                 del pending[: self._part_bytes]

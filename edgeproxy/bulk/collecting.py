@@ -1,11 +1,13 @@
 """From the inputs onto the roll: lists, logs, and what is in a bucket."""
 
 import hashlib
-import shutil
+import os
+import select
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from edgeproxy.bulk.judging import Item, Judge
 from edgeproxy.bulk.logs import SERVED, LogReader
@@ -14,6 +16,7 @@ from edgeproxy.bulk.reading import STDIN, InputError, lines_of, opened
 from edgeproxy.bulk.roll import Roll
 
 _BATCH = 2_000
+_WAIT_S = 0.25
 _TOLD = 10
 """Lines that are told by number; the others are counted."""
 
@@ -40,9 +43,12 @@ class Input:
     mark: str
 
 
-def inputs_of(files: Files, folder: Path) -> list[Input]:
-    """The files as they are now; standard input is copied into `folder` first.  Raises `InputError`."""
-    return [_copied(folder) if name == STDIN else _found(name) for name in files.names]
+def inputs_of(files: Files, folder: Path, has_to_stop: Callable[[], bool]) -> list[Input]:
+    """The files as they are now; standard input is copied into `folder` first.
+
+    Raises `InputError`, also when it has to stop while it waits for more.
+    """
+    return [_copied(folder, has_to_stop) if name == STDIN else _found(name) for name in files.names]
 
 
 def _found(name: str) -> Input:
@@ -57,13 +63,30 @@ def _found(name: str) -> Input:
     return Input(str(path), str(path), f"{told.st_size}:{told.st_mtime_ns}")
 
 
-def _copied(folder: Path) -> Input:
+def _copied(folder: Path, has_to_stop: Callable[[], bool]) -> Input:
     copy = folder / "stdin"
-    with copy.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    with copy.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with copy.open("wb") as file:
+            for chunk in _chunks(sys.stdin.buffer, has_to_stop):
+                file.write(chunk)
+        with copy.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise InputError(f"{STDIN}: cannot be copied into {folder}: {cause}") from None
     return Input(f"{STDIN}{digest}", str(copy), digest)
+
+
+def _chunks(stream: BinaryIO, has_to_stop: Callable[[], bool]) -> Iterator[bytes]:
+    """What comes, without ever waiting long: a thread that reads from a terminal cannot be woken."""
+    fd = stream.fileno()
+    while not has_to_stop():
+        if select.select([fd], [], [], _WAIT_S)[0]:
+            chunk = os.read(fd, 1 << 20)
+            if not chunk:
+                return
+            yield chunk
+    raise InputError(f"{STDIN}: was not read to its end")
 
 
 class Collector:

@@ -49,7 +49,9 @@ class Order:
         if not config.backfill.rules:
             raise OrderError("backfill.rules: there are none, want one that covers what is to be copied")
         if self.enqueue and config.backfill.queue == "memory":
-            raise OrderError("--enqueue: the queue is in the memory of each process, want a state.folder")
+            raise OrderError(
+                "--enqueue: the queue is in the memory of each process, want a state.folder, or queue: sqs"
+            )
         if isinstance(self.named, str):
             if self.group is None and len(prefixes) > 1:
                 raise OrderError(f"--prefix: there are several groups, want --group with one of {groups}")

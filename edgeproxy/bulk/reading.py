@@ -1,8 +1,8 @@
 """The lines of files, plain or gzipped, however long the files are."""
 
+import codecs
 import gzip
 import io
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 MAX_LINE_BYTES = 64 * 1024
 STDIN = "-"
+"""Standard input, among names of files."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -20,13 +21,10 @@ class InputError(Exception):
 
 @contextmanager
 def opened(name: str) -> Iterator[BinaryIO]:
-    """The file `name`, unpacked if it is gzipped; "-" is standard input.  Raises `InputError`."""
+    """The file `name`, unpacked if it is gzipped.  Raises `InputError`."""
     try:
-        if name == STDIN:
-            yield _unpacked(cast(io.BufferedReader, sys.stdin.buffer))
-        else:
-            with Path(name).open("rb") as file:
-                yield _unpacked(file)
+        with Path(name).open("rb") as file:
+            yield _unpacked(file)
     except (OSError, ValueError) as error:
         # A ValueError: the name holds a NUL.
         cause = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -43,7 +41,8 @@ def _unpacked(file: io.BufferedReader) -> BinaryIO:
 def lines_of(file: BinaryIO) -> Iterator[tuple[int, str | None]]:
     """Number, from 1, and text of each line, less its end; None for one that is too long to be one.
 
-    Bytes that are no UTF-8 become surrogates.
+    Bytes that are no UTF-8 become surrogates. A mark of their order in front of the first line (RFC 3629
+    §6), as some editors write it, is no part of it.
     """
     number = 0
     while line := file.readline(MAX_LINE_BYTES):
@@ -53,4 +52,6 @@ def lines_of(file: BinaryIO) -> Iterator[tuple[int, str | None]]:
                 line = file.readline(MAX_LINE_BYTES)
             yield number, None
         else:
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             yield number, line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -64,7 +65,11 @@ async def drain(config: Config, order: Order, audience: Audience, clock: Clock) 
         stack.callback(thread.shutdown)
         loop = asyncio.get_running_loop()
         files = order.named if isinstance(order.named, Files) else None
-        inputs = await loop.run_in_executor(thread, inputs_of, files, folder) if files else []
+        is_over = threading.Event()
+        stack.callback(is_over.set)
+        inputs: list[Input] = []
+        if files is not None:
+            inputs = await loop.run_in_executor(thread, inputs_of, files, folder, is_over.is_set)
         where = folder / "drain.sqlite"
         if config.state.folder is not None and not order.is_dry:
             where = Path(config.state.folder) / f"drain-{order.digest(config, inputs)}.sqlite"

@@ -65,7 +65,10 @@ def _changed(path: Path, what: str, answer: str, numbers: tuple[int, ...], **fil
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ls(path: Path, as_json: bool, limit: int, **filters: Any) -> None:
-    """List jobs, the newest first: number, state, attempts, bytes, duration, last change, object, reason."""
+    """List jobs, the newest first: number, state, attempts, bytes, duration, last change, object, reason.
+
+    With backfill.queue: sqs these are the jobs that the gateway had itself: SQS lists none.
+    """
     answer = steered(path, "/backfill", {**_filters(**filters), "limit": limit})
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -121,7 +124,8 @@ def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
 def cancel(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
     """Let jobs be done no more: those with NUMBERS, or else all that the filters cover.
 
-    What is at work is given up soon, unless it ends before. `retry` queues them again.
+    What is at work is given up soon, unless it ends before. `retry` queues them again. With backfill.queue:
+    sqs those that the gateway has, or has put back: SQS lists none.
     """
     done = _changed(path, "cancel", "cancelled", numbers, **filters)
     click.echo(f"cancelled: {done}")
@@ -130,7 +134,10 @@ def cancel(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
 @backfill.command()
 @CONFIG
 def pause(path: Path) -> None:
-    """Begin no more jobs; those that are at work go on, and viewers' misses are still queued."""
+    """Begin no more jobs; those that are at work go on, and viewers' misses are still queued.
+
+    With backfill.queue: sqs only this gateway does so: other gateways and workers go on.
+    """
     steered(path, "/backfill/pause", {}, {})
     click.echo("paused")
 
@@ -138,7 +145,7 @@ def pause(path: Path) -> None:
 @backfill.command()
 @CONFIG
 def resume(path: Path) -> None:
-    """Begin jobs again."""
+    """Begin jobs again; with backfill.queue: sqs only this gateway."""
     steered(path, "/backfill/resume", {}, {})
     click.echo("resumed")
 

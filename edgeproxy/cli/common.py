@@ -20,6 +20,11 @@ CONFIG = click.option(
 )
 
 
+_PATIENCE_S = 5.0
+_WORK_S = 600.0
+"""How long what is changed may take: very many jobs are tried again, or cancelled."""
+
+
 def loaded(path: Path) -> Config:
     """The configuration; or everything that is wrong with it, and the end."""
     try:
@@ -36,7 +41,8 @@ def asked(config: Config, path: str, parameters: dict[str, Any], body: Any = Non
         "//[::]:", "//[::1]:"
     )
     try:
-        with httpx.Client(headers=headers, timeout=5, trust_env=False) as operator:
+        patience = httpx.Timeout(_PATIENCE_S, read=_PATIENCE_S if body is None else _WORK_S)
+        with httpx.Client(headers=headers, timeout=patience, trust_env=False) as operator:
             if body is not None:
                 answer = operator.post(url, params=parameters, json=body)
             else:

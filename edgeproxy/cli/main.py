@@ -11,7 +11,10 @@ from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
-from edgeproxy.config import Config
+from edgeproxy.cli.pool import pool
+from edgeproxy.cli.template import template
+from edgeproxy.cli.worker import worker
+from edgeproxy.config import Config, load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +26,7 @@ def main() -> None:
 @main.command()
 @CONFIG
 def serve(path: Path) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain. SIGHUP reads the pools anew."""
     config = loaded(path)
     from edgeproxy.backfill.queue import QueueError
     from edgeproxy.serve import logged, run
@@ -35,9 +38,16 @@ def serve(path: Path) -> None:
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    def reread() -> Config:
+        return load(path)
+
     observers, log = logged(config, say)
     try:
-        status = run(supervise(config, say) if config.server.workers > 1 else serving(config, observers, say))
+        status = run(
+            supervise(config, say, reread)
+            if config.server.workers > 1
+            else serving(config, observers, say, reread)
+        )
     except StartError as error:
         fail(str(error), status=1)
     except ListenError as error:
@@ -45,7 +55,7 @@ def serve(path: Path) -> None:
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
-        fail(f"{path}: state.folder: {error}")
+        fail(f"{path}: {error}")
     finally:
         log.flush()
     sys.exit(status)
@@ -80,9 +90,12 @@ def schema(markdown: bool) -> None:
 @click.option(
     "-H", "--header", "headers", multiple=True, help='A request field, "Name: value". May be repeated.'
 )
+@click.option("-d", "--data", help="The body of the request, such as a JSON-RPC call.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.argument("url")
-def explain(path: Path, method: str, headers: tuple[str, ...], as_json: bool, url: str) -> None:
+def explain(
+    path: Path, method: str, headers: tuple[str, ...], data: str | None, as_json: bool, url: str
+) -> None:
     """Say what would happen to a request for URL, and why. Nothing is sent to any origin.
 
     Asks the running gateway, which knows its cache; where none runs, tells what follows from the
@@ -93,10 +106,12 @@ def explain(path: Path, method: str, headers: tuple[str, ...], as_json: bool, ur
 
     config = loaded(path)
     try:
-        request = asked_request(url, method, list(headers))
+        request = asked_request(url, method, list(headers), data)
     except ValueError as error:
         fail(str(error))
-    parameters = {"url": url, "method": method, "header": list(headers)}
+    parameters: dict[str, Any] = {"url": url, "method": method, "header": list(headers)}
+    if data is not None:
+        parameters["data"] = data
     answer = asked(config, "/explain", parameters)
     if answer is None:
         explanation = _explained_offline(config, request)
@@ -183,3 +198,6 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 main.add_command(backfill)
 main.add_command(package)
+main.add_command(pool)
+main.add_command(template)
+main.add_command(worker)

@@ -22,13 +22,13 @@ _KEY = "[key]"
 def mistakes_in(error: ValidationError) -> Iterator[Mistake]:
     """Each finding once, in the order of the schema."""
     findings = error.errors(include_url=False)
-    inner = {finding["loc"][:-1] for finding in findings}
+    within = {loc[:end] for loc in (finding["loc"] for finding in findings) for end in range(len(loc))}
     for finding in findings:
         # Not a finding: a default that follows another setting was not worked out, as something is wrong.
         if finding["type"] == "default_factory_not_called":
             continue
         # Nor that a list is short of the values in it that are wrong.
-        if finding["type"] == "too_short" and finding["loc"] in inner:
+        if finding["type"] == "too_short" and finding["loc"] in within:
             continue
         yield _mistake(finding)
 

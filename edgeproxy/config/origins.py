@@ -2,43 +2,20 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag
 
-from edgeproxy.config.fields import Bool, Name, Seconds, SecondsAboveZero, VisibleText
-from edgeproxy.config.kinds import (
-    BaseUrl,
-    CustomHeaderName,
-    OneOf,
-    PathText,
-    Private,
-    Secret,
-    Text,
-    Whole,
-    is_path_prefix,
-)
+from edgeproxy.config.fields import Bool, Name, VisibleText
+from edgeproxy.config.kinds import BaseUrl, OneOf, Secret, Text
+from edgeproxy.config.origin import OriginBase
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.section import EachOnce, Section
 from edgeproxy.core.failover import FAILOVER_STATUSES
 
-# VCHAR and inner blanks, RFC 9110 §5.5; the length is CloudFront's.
-HEADER_VALUE = Private(
-    r"(?:[!-~](?:[!-~ \t]{0,1781}[!-~])?)?",
-    "at most 1783 ASCII characters without blanks around them",
-    "text",
-)
-
-
-def stand_once(values: dict[str, str]) -> dict[str, str]:
-    """Refuse header fields of which one stands in two spellings."""
-    spellings: dict[str, str] = {}
-    for name in values:
-        other = spellings.setdefault(name.lower(), name)
-        if other != name:
-            raise ValueError(f"one of {other} and {name}, which are the same header")
-    return values
+REGION = Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")
 
 
 class Credentials(Section):
-    """Keys for signing requests to S3."""
+    """Keys for signing requests."""
 
     access_key_id: Annotated[str, VisibleText]
     """Access key id."""
@@ -48,7 +25,8 @@ class Credentials(Section):
     """Session token, for temporary keys."""
 
 
-def _shape_of_credentials(value: object) -> str | None:
+def shape_of_credentials(value: object) -> str | None:
+    """Which of the shapes that a setting for keys may have `value` has, as pydantic is to call it."""
     return (
         "<word>"
         if value in ("default", "anonymous")
@@ -56,32 +34,6 @@ def _shape_of_credentials(value: object) -> str | None:
         if isinstance(value, dict | Credentials)
         else None
     )
-
-
-class OriginBase(Section):
-    """What all origins have."""
-
-    origin_path: Annotated[
-        str,
-        PathText(is_path_prefix, 'a path such as /production, with "/" in front and none at the end', "path"),
-    ] = ""
-    """Put in front of every request path, such as `/production`."""
-    connection_attempts: Annotated[int, Whole(1, 3)] = 3
-    """How often connecting is tried; also how often a GET or HEAD that got no answer in time is sent."""
-    connection_timeout: SecondsAboveZero = 10.0
-    """How long one attempt to connect may take."""
-    read_timeout: SecondsAboveZero = 30.0
-    """How long the origin may be silent, before the first byte and between two packets."""
-    max_connections: Annotated[int, Whole(1, 100_000)] = 512
-    """Connections that may be open to this origin at once."""
-    keepalive_timeout: Seconds = 5.0
-    """How long an idle connection is kept."""
-    custom_headers: dict[Annotated[str, CustomHeaderName()], Annotated[str, HEADER_VALUE]] = Field(
-        default={}, repr=False
-    )
-    """Fields that are set on every request to this origin, over the viewer's. Values count as secrets."""
-
-    _stand_once = field_validator("custom_headers")(stand_once)
 
 
 class S3Origin(OriginBase):
@@ -98,7 +50,7 @@ class S3Origin(OriginBase):
         ),
     ]
     """Name of the bucket."""
-    region: Annotated[str, Text(r"[a-z0-9\-]{1,64}", "a region such as eu-west-1", "region")] = "us-east-1"
+    region: Annotated[str, REGION] = "us-east-1"
     """Region, also for the signature."""
     endpoint: Annotated[str, BaseUrl()] | None = None
     """Where the server is, such as `http://127.0.0.1:9000`; AWS when absent."""
@@ -107,7 +59,7 @@ class S3Origin(OriginBase):
     credentials: Annotated[
         Annotated[Literal["default", "anonymous"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
         Discriminator(
-            _shape_of_credentials,
+            shape_of_credentials,
             custom_error_type="shape",
             custom_error_message="default, anonymous or {access_key_id: ..., secret_access_key: ...}",
         ),
@@ -117,7 +69,7 @@ class S3Origin(OriginBase):
 
 
 class HttpOrigin(OriginBase):
-    """Any HTTP server: the full origin, an API."""
+    """Any HTTP server: the full origin, an API of one server."""
 
     type: Literal["http"]
     """Which sort of origin it is."""
@@ -129,12 +81,16 @@ class HttpOrigin(OriginBase):
 
 def _type_of_origin(value: object) -> str | None:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"<{kind}>" if kind in ("s3", "http") else None
+    return f"<{kind}>" if kind in ("s3", "http", "pool") else None
 
 
 Origin: TypeAlias = Annotated[
-    Annotated[S3Origin, Tag("<s3>")] | Annotated[HttpOrigin, Tag("<http>")],
-    Discriminator(_type_of_origin, custom_error_type="type_of_origin", custom_error_message="s3 or http"),
+    Annotated[S3Origin, Tag("<s3>")]
+    | Annotated[HttpOrigin, Tag("<http>")]
+    | Annotated[PoolOrigin, Tag("<pool>")],
+    Discriminator(
+        _type_of_origin, custom_error_type="type_of_origin", custom_error_message="s3, http or pool"
+    ),
 ]
 
 

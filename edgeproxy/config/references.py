@@ -17,10 +17,12 @@ from edgeproxy.config.managed import (
 )
 from edgeproxy.config.mistakes import Mistake, Place, dotted, shown
 from edgeproxy.config.schema import LEAST_BESIDE_DISK, Admin, Cache, Server
-from edgeproxy.config.units import Address, Size, address, size_text
+from edgeproxy.config.units import Address, Duration, Size, address, size_text
 
 T = TypeVar("T")
 
+_MAX_VISIBILITY_S = 43_200
+"""How long a message of SQS can be held."""
 _EVERYTHING = ("*", "/*")
 
 
@@ -35,6 +37,7 @@ def broken_references(tree: dict[str, Any]) -> Iterator[Mistake]:
     yield from _unreached(_rules(tree))
     yield from _idle_rules(tree)
     yield from _kept_jobs(tree)
+    yield from _shared_jobs(tree)
     yield from _listeners(tree)
     yield from _memory_beside_disk(tree)
 
@@ -198,7 +201,9 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
 
     One that makes the viewer wait and says where objects come from needs a bucket alone.
     """
-    if any(origin.get("type") not in ("s3", "http") for origin in _sections(tree, "origins").values()):
+    if any(
+        origin.get("type") not in ("s3", "http", "pool") for origin in _sections(tree, "origins").values()
+    ):
         return
     filled: set[str] = set()
     for name, group in _sections(tree, "origin_groups").items():
@@ -218,8 +223,42 @@ def _idle_rules(tree: dict[str, Any]) -> Iterator[Mistake]:
 
 
 def _kept_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
-    if _section(tree, "backfill").get("queue") == "sqlite" and not _section(tree, "state").get("folder"):
+    backfill, has_folder = _section(tree, "backfill"), bool(_section(tree, "state").get("folder"))
+    queue = backfill.get("queue")
+    if queue == "sqlite" and not has_folder:
         yield Mistake("state.folder", "is missing while backfill.queue is sqlite", "a folder")
+    is_in_memory = queue == "memory" or (queue is None and not has_folder)
+    if is_in_memory and _read(Whole(0, 0), backfill.get("concurrency", "1")) is not None:
+        seen = "got 0 while backfill.queue is memory, in which no other process finds jobs"
+        yield Mistake("backfill.concurrency", seen, "1 or more")
+
+
+def _shared_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
+    """What a queue of SQS wants of the others."""
+    backfill = _section(tree, "backfill")
+    if backfill.get("queue") != "sqs":
+        return
+    sqs = _section(backfill, "sqs")
+    if not sqs.get("url") and not sqs.get("name"):
+        yield Mistake(
+            "backfill.sqs.url", "is missing while backfill.queue is sqs", "the queue's url, or its name"
+        )
+    lease = _read(Duration(), backfill.get("lease", "30s"))
+    if lease is not None and lease > _MAX_VISIBILITY_S:
+        yield Mistake(
+            "backfill.lease", f"got {shown(backfill['lease'])} while backfill.queue is sqs", "12h or less"
+        )
+    group = sqs.get("group")
+    filled = [
+        name
+        for name in _sections(tree, "origin_groups")
+        if _is_s3(tree, next(iter(_origins_behind(tree, name)), None))
+    ]
+    alone = {str(behavior.get("target_origin")) for _, behavior in _behaviors(tree)}
+    filled += sorted(name for name in alone if _is_s3(tree, name))
+    if isinstance(group, str) and group not in filled:
+        wanted = f"one of {', '.join(filled)}" if filled else "an origin group with an s3 origin first"
+        yield Mistake("backfill.sqs.group", f"got {shown(group)}", wanted)
 
 
 def _listeners(tree: dict[str, Any]) -> Iterator[Mistake]:

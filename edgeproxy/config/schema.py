@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -30,6 +31,7 @@ from edgeproxy.config.kinds import (
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
 from edgeproxy.config.origins import Credentials, HttpOrigin, Origin, OriginGroup, S3Origin
 from edgeproxy.config.policies import AllExcept, CachePolicySection, OriginRequestPolicySection, Whitelist
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.response_headers import ResponseHeadersPolicySection
 from edgeproxy.config.section import EachOnce, EachOnceInAnyCase, Section, each_once, refused
 from edgeproxy.config.units import Address, Listen, size_text
@@ -38,6 +40,7 @@ from edgeproxy.core.erring import ErrorPolicy
 from edgeproxy.core.error_pages import ErrorPage
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.paths import Pattern
+from edgeproxy.core.posts import PostPolicy
 from edgeproxy.core.response_headers import ResponseHeadersPolicy
 
 # CloudFront Developer Guide, "Create a custom error page for specific HTTP status codes".
@@ -85,14 +88,16 @@ class Server(Section):
     """How long a viewer may take to send a request head."""
     idle_timeout: SecondsAboveZero = 75.0
     """How long a connection is kept open between requests, and how long a transfer may stand still."""
+    websocket_idle_timeout: SecondsAboveZero = 600.0
+    """How long a WebSocket is kept open while its origin sends nothing; CloudFront: 10 minutes."""
     express_lane: Bool = True
     """Answer repeats of a request that memory alone answered straight from there, in front of the HTTP
     server: the same answers, ten times as many."""
     drain_timeout: Seconds = 30.0
     """How long requests and backfill jobs that are under way may take to finish after SIGTERM."""
     debug_headers: Bool = False
-    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Backfill` (what became of it) and
-    `X-Edge-Compression` to answers."""
+    """Add `X-Edge-Origin` (which origins were asked), `X-Edge-Upstream` (which node of a pool answered),
+    `X-Edge-Backfill` (what became of it) and `X-Edge-Compression` to answers."""
 
 
 class Admin(Section):
@@ -182,6 +187,7 @@ class Log(Section):
 SHAPES: dict[str, type[Section] | None] = {
     "<s3>": S3Origin,
     "<http>": HttpOrigin,
+    "<pool>": PoolOrigin,
     "<keys>": Credentials,
     "<whitelist>": Whitelist,
     "<all_except>": AllExcept,
@@ -193,6 +199,38 @@ SHAPES: dict[str, type[Section] | None] = {
 def _cached_by_default(settings: dict[str, Any]) -> tuple[CachedMethod, ...]:
     usual: tuple[CachedMethod, ...] = ("GET", "HEAD")
     return tuple(method for method in usual if method in settings["allowed_methods"])
+
+
+class GraphQL(Section):
+    """GraphQL requests whose operations are all queries."""
+
+    ttl: SecondsAboveZero
+    """How long an answer without `errors` is kept."""
+
+
+class CachedPosts(Section):
+    """POST requests that only read, told by their bodies: their answers are cached and shared."""
+
+    json_rpc: dict[Annotated[str, VisibleText], SecondsAboveZero] = Field(default={})
+    """JSON-RPC methods, and how long a result is kept: `{eth_blockNumber: 2s}`. Errors, `null` and batches
+    are not; everybody gets an answer with an `id` of their own."""
+    graphql: GraphQL | None = None
+    """GraphQL requests whose operations are all queries: `{ttl: 30s}`."""
+    max_body: Bytes = 64 * 2**10
+    """Largest request body that is looked into; larger ones are passed on."""
+    max_answer: Bytes = 2**20
+    """Largest answer that is kept."""
+
+    @model_validator(mode="after")
+    def _has_some(self) -> Self:
+        if not self.json_rpc and self.graphql is None:
+            raise ValueError("json_rpc or graphql in it")
+        return self
+
+    def value(self) -> PostPolicy:
+        """The policy as the rules take it."""
+        queries_s = self.graphql.ttl if self.graphql is not None else None
+        return PostPolicy(MappingProxyType(dict(self.json_rpc)), queries_s, self.max_body, self.max_answer)
 
 
 class BehaviorSection(Section):
@@ -207,12 +245,24 @@ class BehaviorSection(Section):
     response_headers_policy: Name | None = None
     """One of `response_headers_policies`, or one of CloudFront's managed policies by its name."""
     allowed_methods: Annotated[tuple[Method, ...], Field(min_length=1), EachOnce] = ("GET", "HEAD")
-    """Methods that are let in; the others get 403, as on CloudFront."""
+    """Methods that are let in; the others get `disallowed_status`."""
+    disallowed_status: Annotated[int, OneOf((403, 405))] = 403
+    """What methods that are not let in get: 403 as on CloudFront, or 405 with `Allow` as RFC 9110 has it."""
     cached_methods: Annotated[tuple[CachedMethod, ...], EachOnce] = Field(default_factory=_cached_by_default)
     """Methods whose answers are cached; where not given, GET and HEAD as far as they are allowed."""
     compress: Bool = False
     """Whether answers are compressed on their way into the cache, by what the cache policy has of `gzip` and
     `brotli`."""
+
+    cached_posts: CachedPosts | None = None
+    """POST requests that only read, such as calls of an API; needs POST in `allowed_methods`."""
+
+    @field_validator("cached_posts")
+    @classmethod
+    def _lets_post_in(cls, value: CachedPosts | None, info: ValidationInfo) -> CachedPosts | None:
+        if value is not None and "POST" not in info.data.get("allowed_methods", ("POST",)):
+            raise ValueError("POST in allowed_methods beside it")
+        return value
 
     @field_validator("cached_methods")
     @classmethod
@@ -318,7 +368,9 @@ class Config(Section):
             allowed_methods=frozenset(section.allowed_methods),
             cached_methods=frozenset(section.cached_methods),
             compress=section.compress,
+            refuses_with=section.disallowed_status,
             response_headers=self._response_headers(section.response_headers_policy),
+            posts=section.cached_posts.value() if section.cached_posts is not None else None,
         )
 
     def _response_headers(self, name: str | None) -> ResponseHeadersPolicy | None:

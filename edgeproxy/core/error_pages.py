@@ -40,4 +40,5 @@ def page_request(request: Request, page: ErrorPage) -> Request:
     The viewer's other fields stay, so that the page comes in the coding or language that its
     behaviour keeps apart.
     """
-    return replace(unconditional(request), method="GET", path=page.path, query="", body=None)
+    whole = unconditional(request)
+    return replace(whole, method="GET", path=page.path, query="", body=None, websocket=False)

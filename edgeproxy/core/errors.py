@@ -22,6 +22,14 @@ class RequestError(EdgeError):
     """The viewer's fault: refused before any origin is asked."""
 
 
+class MethodError(RequestError):
+    """A method that is not let in; `allow` lists those that are.  RFC 9110 §15.5.6."""
+
+    def __init__(self, message: str, *, status: int, allow: str) -> None:
+        super().__init__(Reason.METHOD_NOT_ALLOWED, message, status=status)
+        self.allow = allow
+
+
 class OriginError(EdgeError):
     """The origin's fault: it gave no usable answer.
 
@@ -42,6 +50,14 @@ class OriginError(EdgeError):
     def was_asked_nothing(self) -> bool:
         """Whether there was no connection: the request cannot have been the cause."""
         return self.failover_as == 503
+
+
+class UnavailableError(OriginError):
+    """None of several equal nodes may be asked. It is worth asking again in `retry_after_s` seconds."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_after_s: float) -> None:
+        super().__init__(reason, message, status=503)
+        self.retry_after_s = retry_after_s
 
 
 class RememberedError(OriginError):

@@ -21,9 +21,16 @@ class Attempt:
     origin: str
     status: int
     reason: Reason | None = None
+    node: str = ""
+    """Which of the origin's equal nodes it was; empty if it has none."""
+    took_s: float | None = None
+    """Seconds until the head of the answer came; None if none did."""
+    is_told: bool = False
+    """Whether viewers are told of the node."""
 
     def __str__(self) -> str:
-        return f"{self.origin}={self.reason or self.status}"
+        where = f"{self.origin}/{self.node}" if self.node else self.origin
+        return f"{where}={self.reason or self.status}"
 
 
 def fails_over(method: str, status: int, failover_on: frozenset[int]) -> bool:

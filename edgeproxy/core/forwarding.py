@@ -20,6 +20,7 @@ from edgeproxy.core.key import (
 )
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.validation import CONDITIONAL
+from edgeproxy.core.websocket import FIELDS, NEEDED
 
 Networks: TypeAlias = tuple[str, ...]
 
@@ -99,7 +100,18 @@ def _is_forwarded(name: str, request: Request, key: KeyPolicy, policy: OriginReq
         return True
     if name in _OF_THE_BODY:
         return request.body is not None
+    if request.websocket and (name in FIELDS or name == "origin"):
+        # Nobody else gets what it leads to, and by `Origin` alone servers tell whose page asks.
+        return True
     return name in ("authorization", "origin") and request.method not in _READS
+
+
+def forwards_websockets(key: KeyPolicy, policy: OriginRequestPolicy) -> bool:
+    """Whether the fields are forwarded without which there is no WebSocket.
+
+    CloudFront Developer Guide, "Use WebSockets with CloudFront distributions".
+    """
+    return all(name in key.headers.names or policy.headers.takes(name) for name in NEEDED)
 
 
 def _coding(request: Request, key: KeyPolicy, policy: OriginRequestPolicy) -> str | None:

@@ -63,11 +63,14 @@ class CacheKey:
     query: str = ""
     headers: tuple[tuple[str, str | None], ...] = ()
     cookies: str = ""
+    body: str = ""
+    """Digest of what a POST that reads asks for."""
 
     def __str__(self) -> str:
         target = f"{self.path}?{self.query}" if self.query else self.path
         fields = "".join(f" {name}={'-' if value is None else value}" for name, value in self.headers)
-        return f"{self.method} {target}{fields}{' +cookies' if self.cookies else ''}"
+        cookies, body = " +cookies" if self.cookies else "", f" body={self.body[:12]}" if self.body else ""
+        return f"{self.method} {target}{fields}{cookies}{body}"
 
 
 def cache_key(request: Request, policy: KeyPolicy) -> CacheKey:

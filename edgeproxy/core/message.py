@@ -111,6 +111,8 @@ class Request:
     viewer: str = ""
     """Address of the viewer, for `X-Forwarded-For`; empty for requests of our own."""
     body: AsyncIterable[bytes] | None = None
+    websocket: bool = False
+    """Whether it asks to go on as a WebSocket, and may.  RFC 6455 §4."""
     asked: "Request | None" = field(default=None, compare=False, repr=False)
     """The viewer's own request, if this is what an origin gets of it."""
 

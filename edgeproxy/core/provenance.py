@@ -49,6 +49,7 @@ def public_url(url: str) -> str:
     return quote(
         split._replace(netloc=split.netloc.rpartition("@")[2], fragment="").geturl(),
         safe="!#$%&'()*+,/:;=?@[]~",
+        errors="surrogateescape",
     )
 
 

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body-too-large"
     BODY_TIMEOUT = "body-timeout"
     LOOP = "loop"
+    BAD_HANDSHAKE = "bad-handshake"
 
     # An origin failed.
     ORIGIN_UNREACHABLE = "origin-unreachable"
@@ -44,7 +45,11 @@ class Reason(StrEnum):
     # A request is not sent to another node.
     ATTEMPTS_SPENT = "attempts-spent"
     NOT_IDEMPOTENT = "not-idempotent"
+    BODY_SPENT = "body-spent"
     RETRY_BUDGET = "retry-budget"
+
+    # The answer of a node is not waited for.
+    NODE_OUTRUN = "node-outrun"
 
     # The answer is not what the origin said.
     ERROR_PAGE = "error-page"
@@ -58,7 +63,19 @@ class Reason(StrEnum):
     CODED_BY_ORIGIN = "coded-by-origin"
     NO_TRANSFORM = "no-transform"
 
+    # The request does not become a WebSocket, or that ended before its time.
+    WEBSOCKET_OFF = "websocket-off"
+    TUNNEL_IDLE = "tunnel-idle"
+
     # The answer is not stored in the cache.
+    WEBSOCKET = "websocket"
+    CALL_NOT_LISTED = "call-not-listed"
+    CALL_BATCH = "call-batch"
+    CALL_TOO_LARGE = "call-too-large"
+    CALL_UNCLEAR = "call-unclear"
+    NOT_A_QUERY = "not-a-query"
+    ANSWER_ERROR = "answer-error"
+    ANSWER_UNCLEAR = "answer-unclear"
     CACHING_DISABLED = "caching-disabled"
     METHOD_NOT_CACHED = "method-not-cached"
     STATUS_NOT_CACHED = "status-not-cached"
@@ -102,6 +119,7 @@ class Reason(StrEnum):
     QUEUE_FULL = "queue-full"
     QUEUE_FAILED = "queue-failed"
     QUEUED_ALREADY = "queued-already"
+    QUEUE_REFUSED = "queue-refused"
     DRAINING = "draining"
     PAUSED = "paused"
     MAKE_TIMEOUT = "make-timeout"

@@ -6,7 +6,7 @@ RFC 9110 §10.2.2, §15.4 (redirects), RFC 3986 §3.3, §3.4, §5.
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from edgeproxy.core.errors import RequestError
@@ -31,18 +31,29 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
+_STEERING = frozenset(
+    "x-http-method x-http-method-override x-method-override x-original-method x-forwarded-method"
+    " x-original-url x-original-uri x-rewrite-url x-forwarded-url x-forwarded-uri x-forwarded-path"
+    " x-http-destinationurl x-proxy-url"
+    " x-host x-original-host x-forwarded x-forwarded-server x-forwarded-scheme x-forwarded-ssl".split()
+)
+"""What frameworks and servers take for another method, path or host than the request line's.
+
+A stranger's would put another object under this one's key for everybody, or do something else at the source.
+"""
 NEVER_PASSED = (
     SECRET_FIELDS
     | HOP_BY_HOP
     | CONDITIONAL
     | CLAIMS
+    | _STEERING
     | frozenset(
         "accept-encoding cache-control cdn-loop content-digest content-encoding content-length content-md5"
         " content-type date expect host if-range max-forwards origin pragma range repr-digest trailer via"
         " x-amz-cf-id".split()
     )
 )
-"""Fields of a viewer's that a source never gets: secrets, claims, and what belongs to one message.
+"""Fields of a viewer's that a source never gets: secrets, claims, what steers it or is one message's own.
 
 An object that is for everybody must not be asked for in the name of one.
 """
@@ -260,7 +271,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     """Where `location`, in an answer from `url`, leads; None if we do not go there.
 
     `own` is the origin's base: its scheme, host and port, or its host by https on the port for that. Any
-    other host has to be one of `hosts`, and must not be this machine or a link's unless the origin is.
+    other host has to be one of `hosts`, with its port where that is not the usual one or where https leads
+    to http, and must not be this machine or a link's unless the origin is.
     A name that leads there has to be found out when it is resolved.
     """
     if _CONTROL.search(location):
@@ -279,7 +291,8 @@ def hop(url: str, location: str, own: str, hosts: frozenset[str]) -> Hop | None:
     is_own = place == home_place or (host == home.hostname and (scheme, port) == ("https", 443))
     if not is_own:
         name = f"[{host}]" if ":" in host else host
-        is_usual = port == _port(scheme, None)
+        # What came in the open may be anybody's, and would stay in the bucket: its port has to be listed.
+        is_usual = port == _port(scheme, None) and not (scheme == "http" and home.scheme == "https")
         if f"{name}:{port}" not in hosts and not (is_usual and name in hosts):
             return None
         if is_near(host) and not is_near(home.hostname or ""):
@@ -314,7 +327,22 @@ def is_near(host: str) -> bool:
 def is_near_address(address: IPv4Address | IPv6Address) -> bool:
     """Whether packets to it do not leave this machine or its link."""
     if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
+        inner = address.ipv4_mapped or address.sixtofour or _translated(address)
         if inner is not None:
             return is_near_address(inner)
+        if address in _CREDENTIALS:
+            return True
     return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+
+
+_CREDENTIALS = ip_network("fd00:ec2::/32")
+"""Where machines of EC2 find theirs.  EC2 User Guide, "Use IMDS" (fd00:ec2::254)."""
+_WITH_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+"""RFC 6052 §2.1 (NAT64), RFC 4291 §2.5.5.1; the last has this machine's own addresses in it too."""
+
+
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    is_own = int(address) <= 1
+    if is_own or not any(address in network for network in _WITH_IPV4):
+        return None
+    return IPv4Address(int(address) & 0xFFFFFFFF)

@@ -3,12 +3,22 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from math import ceil
 
 from edgeproxy.core.answering import Report, XCache, answer_headers, dated, not_modified
 from edgeproxy.core.decision import Fetch, Forward
 from edgeproxy.core.error_pages import ErrorPage
-from edgeproxy.core.errors import EdgeError, OriginError, RememberedError, RequestError
+from edgeproxy.core.errors import (
+    EdgeError,
+    MethodError,
+    OriginError,
+    RememberedError,
+    RequestError,
+    UnavailableError,
+)
+from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.core.posts import Call, own_start
 from edgeproxy.core.ranges import Multipart, Slice, Unsatisfiable, multipart, requested_slices
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.response_headers import ResponseHeadersPolicy, Timing, dressed
@@ -16,6 +26,7 @@ from edgeproxy.core.validation import is_not_modified, is_range_current
 from edgeproxy.gateway.repeat import Repeat
 from edgeproxy.gateway.visit import Front, Visit
 from edgeproxy.origins.base import Reply
+from edgeproxy.origins.duplex import Duplex
 from edgeproxy.record import Record
 from edgeproxy.store.blob import Blob
 from edgeproxy.store.spool import Reader
@@ -37,6 +48,8 @@ class Answer:
     body: bytes | AsyncIterator[bytes]
     record: Record
     close: Callable[[], None] = field(default=_nothing, repr=False)
+    switched: Duplex | None = None
+    """The connection to the origin that is the viewer's from here on: this is a 101."""
     excerpt: Slice | None = None
     """Where `body` stands in the body of an entry in memory, if that is all that it is."""
     repeat: Repeat | None = None
@@ -62,8 +75,8 @@ def from_entry(visit: Visit, entry: Found, report: Report) -> Answer:
     match asked:
         case None:
             all_of_it = Slice(0, len(body) - 1, len(body))
-            whole = _part(body, all_of_it)
-            return _excerpt(_answer(visit, _of_length(head, len(body)), whole, report), body, all_of_it)
+            head, whole = _in_own_name(visit, _of_length(head, len(body)), _part(body, all_of_it))
+            return _excerpt(_answer(visit, head, whole, report), body, all_of_it)
         case Unsatisfiable():
             fields = (("Content-Range", str(asked)), ("Content-Length", "0"))
             # Nothing is in no coding.
@@ -131,7 +144,29 @@ def from_reader(visit: Visit, head: Head, reader: Reader, report: Report) -> Ans
     if visit.request.method == "HEAD":
         reader.close()
         return _answer(visit, head, b"", report)
-    return _answer(visit, head, reader, report, reader.close)
+    head, body = _in_own_name(visit, head, reader)
+    return _answer(visit, head, body, report, reader.close)
+
+
+def _in_own_name(
+    visit: Visit, head: Head, body: bytes | AsyncIterator[bytes]
+) -> tuple[Head, bytes | AsyncIterator[bytes]]:
+    """What is stored of the answer to a call, with the `id` of this viewer's own."""
+    if not isinstance(visit.read, Call):
+        return head, body
+    size, own = own_start(visit.read)
+    if head.length is not None:
+        head = _of_length(head, head.length - size + len(own))
+    return head, own + body[size:] if isinstance(body, bytes) else _with_start(body, size, own)
+
+
+async def _with_start(body: AsyncIterator[bytes], size: int, start: bytes) -> AsyncIterator[bytes]:
+    """`body` with `start` in place of its first `size` bytes."""
+    yield start
+    async for chunk in body:
+        if len(chunk) > size:
+            yield chunk[size:]
+        size = max(0, size - len(chunk))
 
 
 def from_reply(
@@ -151,7 +186,9 @@ def from_reply(
     if was_unconditional and visit.request.method == "HEAD":
         reply.close()
         return _answer(visit, reply.head, b"", report)
-    return _answer(visit, reply.head, reply.body, report, reply.close)
+    answer = _answer(visit, reply.head, reply.body, report, reply.close)
+    answer.switched = reply.switched
+    return answer
 
 
 def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
@@ -167,8 +204,16 @@ def from_error(record: Record, error: EdgeError, front: Front) -> Answer:
     if not isinstance(error, RequestError):
         record.fault = error.message
         sentence = _SENTENCES.get(status, "edgeproxy could not answer this request")
+        if error.reason is Reason.NO_NODE:
+            sentence = "none of the origin's servers can be asked at the moment"
     body = f"{status} {_phrase(status)}: {sentence}\nrequest id {record.id}\n".encode()
     fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if isinstance(error, MethodError) and status == 405:
+        fields.append(("Allow", error.allow))
+    retry_after_s = error.retry_after_s if isinstance(error, UnavailableError) else rest_s
+    if status == 503 and retry_after_s is not None:
+        # RFC 9110 §10.2.3: whole seconds, and not so few that it would be too early.
+        fields.append(("Retry-After", str(ceil(retry_after_s))))
     head = Head(status, Headers([*fields, ("Cache-Control", "no-store"), ("Server", "edgeproxy")]))
     report = Report(XCache.ERROR, forward, reason, fresh_for_s=rest_s)
     return _finished(record, front, head, b"" if record.method == "HEAD" else body, report, _nothing)
@@ -197,7 +242,7 @@ def from_page(request: Request, error: Answer, found: Answer, page: ErrorPage, f
     head = Head(
         status,
         found.head.headers.without(
-            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression"}
+            {"cache-status", "x-edge-origin", "x-edge-backfill", "x-edge-compression", "x-edge-upstream"}
         ),
     )
     if _has_it(request, head):
@@ -258,4 +303,16 @@ def _finished(
             headers = headers.having(("X-Edge-Backfill", record.backfill))
         if record.compression:
             headers = headers.having(("X-Edge-Compression", record.compression))
+    upstream = record.upstream
+    if upstream is not None and (front.debug_headers or upstream.is_told):
+        headers = _naming(headers, upstream)
     return Answer(Head(head.status, headers), body, record, close)
+
+
+def _naming(headers: Headers, upstream: Attempt) -> Headers:
+    """With the node that answered, and how long it took.  W3C Server Timing."""
+    passed, took_ms = headers.get("server-timing"), (upstream.took_s or 0.0) * 1000
+    timing = f'upstream;dur={took_ms:.1f};desc="{upstream.node}"'
+    return headers.having(
+        ("X-Edge-Upstream", upstream.node), ("Server-Timing", f"{passed}, {timing}" if passed else timing)
+    )

@@ -23,6 +23,7 @@ from edgeproxy.core.validation import is_about
 from edgeproxy.gateway.coding import in_coding, working_bytes
 from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.intake import Intake
+from edgeproxy.gateway.reads import looked_into
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
 from edgeproxy.store.flight import Failed, Flight, Flights, Refreshed, Shared, Unshared
@@ -64,13 +65,19 @@ class Fetcher:
         sent = to_be_shared(visit.sent, conditions) if conditions else visit.sent
         requested_at = self._clock.now()
         reply = await self._targets[target].fetch(sent)
+        if reply.switched is not None:
+            return reply
         try:
             if sent.method == "HEAD":
                 self._learn(visit, reply.head, requested_at)
             visit.record.backfill = self._filler.consider(target, visit.key, sent, reply)
             if sent.method == "DELETE" and reply.head.status in _DELETED:
                 await self._to_the_end(self._bury(visit, target, sent.path))
-            written = by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
+            # Where some POST requests are reads, the address is that of all calls, and changes with none.
+            is_call = visit.behavior.posts is not None and sent.method == "POST"
+            written = (
+                () if is_call else by_unsafe_method(visit.request, reply.head.status, reply.head.headers)
+            )
             if written:
                 # A viewer that leaves does not undo what it has written.
                 await self._to_the_end(self._forget(visit, written))
@@ -223,6 +230,9 @@ class Fetcher:
             return
         try:
             await self._receive(visit, flight, entry, sent, reply, requested_at)
+        except OriginError as error:
+            reply.close()
+            flight.land(Failed(error))
         except BaseException:
             reply.close()
             raise
@@ -266,8 +276,15 @@ class Fetcher:
                     landing = Refreshed(entry, reply.trail, status, reason)
                     await self._keep_on(visit, flight, old, landing)
             case Keep():
+                stored = verdict.stored
+                if visit.read is not None:
+                    reply, looked = await looked_into(visit, reply, stored, self._cache.memory)
+                    if isinstance(looked, Reason):
+                        self._hand_over(visit, flight, reply, looked)
+                        return
+                    stored = looked
                 with ExitStack() as held:
-                    reply, kept = self._compressed(visit, sent, reply, verdict.stored, held)
+                    reply, kept = self._compressed(visit, sent, reply, stored, held)
                     room = await self._intake.room(visit.key, reply, kept)
                     if isinstance(room, Reason):
                         self._hand_over(visit, flight, reply, room)

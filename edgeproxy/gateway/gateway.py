@@ -32,12 +32,17 @@ from edgeproxy.gateway.answers import (
     in_dress,
 )
 from edgeproxy.gateway.fetching import Fetcher
+from edgeproxy.gateway.reads import heard
 from edgeproxy.gateway.repeat import Repeat, depends_on_viewer, is_repeatable, unheeded
 from edgeproxy.gateway.visit import Front, Visit, admitted
+from edgeproxy.origins.held import Held, Room
 from edgeproxy.record import Record
 from edgeproxy.store.flight import Failed, Flight, Landing, Refreshed, Shared, Unshared
 from edgeproxy.store.memory import Entry
 from edgeproxy.store.tiers import Found, Tiers
+
+_HELD_BYTES = 64 * 2**20
+"""What the bodies may take together that are looked into; with no room left, a body is passed on unread."""
 
 
 class Gateway:
@@ -57,6 +62,7 @@ class Gateway:
         self._cache = cache
         self._fetcher = fetcher
         self._clock = clock
+        self._room = Room(_HELD_BYTES)
         self.new_id = new_id
 
     async def handle(self, request: Request) -> Answer:
@@ -68,7 +74,12 @@ class Gateway:
         visit = None
         try:
             visit = self.admitted(request, record)
-            answer = await self._visited(visit)
+            visit, body = await self.heard(visit)
+            try:
+                answer = await self._visited(visit)
+            finally:
+                if body is not None:
+                    body.release()
         except EdgeError as error:
             answer = self.refused(record, error)
         except Exception as error:  # the viewer gets a 500, the log the cause; the server lives on
@@ -119,6 +130,10 @@ class Gateway:
     def admitted(self, request: Request, record: Record) -> Visit:
         """The visit of a request that is let in.  Raises `RequestError`."""
         return admitted(request, self._behaviors, self._front, record)
+
+    async def heard(self, visit: Visit) -> tuple[Visit, Held | None]:
+        """`visit` with what its body reads, and the body to be released.  Raises `RequestError`."""
+        return await heard(visit, self._room)
 
     async def invalidate(self, invalidation: Invalidation) -> int:
         """Serve nothing that is covered any more; gives how many keys that were.  Raises `DiskError`."""

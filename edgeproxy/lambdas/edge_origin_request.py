@@ -33,8 +33,7 @@ async def main(event: Any, context: Context) -> Any:
     asked = (request.path, request.query)
     if got.origin.is_secondary and request.method in _FILLING and asked not in _sent:
         try:
-            async with asyncio.timeout(_SEND_S):
-                await _send(request.path, request.query)
+            await _send(request.path, request.query)
         except Exception as error:
             # Fail open: the next viewer who misses it sends it again.
             log(f"not queued: {request.target}: {type(error).__name__}: {error}")
@@ -48,9 +47,11 @@ async def _send(path: str, query: str) -> None:
     # At the edge AWS_REGION is wherever the viewer is.
     of_aws = _OF_AWS.match(urlsplit(queue).hostname or "")
     region = settings.text("queue_region", default=of_aws[1] if of_aws else "us-east-1")
-    sqs = await client("sqs", region=region, attempts=1, timeout_s=_SEND_S)
     body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
-    await sqs.send_message(QueueUrl=queue, MessageBody=body)
+    within_s = settings.number("send_timeout", _SEND_S)
+    async with asyncio.timeout(within_s):
+        sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
+        await sqs.send_message(QueueUrl=queue, MessageBody=body)
 
 
 handler = handler_of(main)

@@ -1,8 +1,9 @@
 """A function URL as the second origin: fetches the object, stores it, and sends the viewer back for it.
 
 Reproduces the published mirror: `external_endpoint` + path is fetched and stored in `s3_bucket`, and the
-viewer gets 302 to `service_endpoint` + path with `Cache-Control: no-store`. Anything else is 404 with a
-text in JSON. The minimum TTL of the cache behaviour has to be 0, or CloudFront serves the 302 again.
+viewer gets 302 to `service_endpoint` + path (without that setting: to the path, where he is) with
+`Cache-Control: no-store`. Anything else is 404 with a text in JSON. The minimum TTL of the cache behaviour
+has to be 0, or CloudFront serves the 302 again.
 """
 
 import json
@@ -43,7 +44,9 @@ async def main(event: Any, context: Context) -> Any:
         asked_for = replace(got.request, path=path)
         outcome = await filled(asked_for, key, origin, timeout_s=max(1.0, remaining_s(context) - 1))
     if isinstance(outcome, Stored) or outcome == Skipped(Reason.EXISTS):
-        place = f"{settings.url('service_endpoint')}{path}{query}"
+        # In front of "//", which would begin another host: the same path (RFC 3986 §5.2.4).
+        here = "/." if path.startswith("//") else ""
+        place = f"{settings.url('service_endpoint', default='') or here}{path}{query}"
         log(f"stored: {path}")
         return answer(got, 302, Headers([("Location", place), _NO_STORE]))
     log(

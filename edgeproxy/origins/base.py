@@ -6,6 +6,7 @@ from typing import Protocol
 
 from edgeproxy.core.failover import Attempt
 from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.origins.duplex import Duplex
 
 
 async def no_body() -> AsyncIterator[bytes]:
@@ -44,7 +45,11 @@ class Reply:
     """Where it was asked for, as far as somebody may want to know."""
     filling: str = ""
     """What became of having the object made that the bucket lacked: "stored" or a `Reason`. Empty: that was
-    not tried. Where it was this is the answer, and no other origin's."""
+    not wanted."""
+    is_last_word: bool = False
+    """No other origin is asked, whatever this says: it was tried to have the object made."""
+    switched: Duplex | None = None
+    """The connection itself after a 101, which only a request for a WebSocket gets; there is no body then."""
     keep_s: float | None = None
     """Seconds for which it may be kept at most, whatever else is said; 0 = not at all."""
 

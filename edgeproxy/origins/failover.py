@@ -27,7 +27,7 @@ class FailoverOrigin:
                 raise
             trail = error.trail
         else:
-            if reply.filling or not self._moves_on(request, reply.head.status):
+            if reply.is_last_word or not self._moves_on(request, reply.head.status):
                 return reply
             reply.close()
             trail = reply.trail

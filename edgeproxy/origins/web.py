@@ -32,7 +32,11 @@ class WebOrigin:
         headers = headers.having(*self._custom_headers, ("Host", request.host or self._host))
         try:
             reply = await self._wire.exchange(
-                request.method, self._base + request.target, headers, request.body
+                request.method,
+                self._base + request.target,
+                headers,
+                request.body,
+                websocket=request.websocket,
             )
         except OriginError as error:
             error.trail = (Attempt(self.name, error.failover_as, error.reason),)

@@ -12,7 +12,10 @@ from yarl import URL
 from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import SWITCH
+from edgeproxy.core.websocket import fault as handshake_fault
 from edgeproxy.origins.base import Reply, no_body
+from edgeproxy.origins.duplex import Duplex, Early
 from edgeproxy.origins.localhost import FarResolver, Resolver
 
 MAX_HEAD_BYTES = 32_768
@@ -32,6 +35,8 @@ class Patience:
     attempts: int = 3
     connect_s: float = 10.0
     read_s: float = 30.0
+    silence_s: float | None = None
+    """How long the body may stand still; None: as long as `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
 
@@ -82,13 +87,21 @@ class Wire:
             await self._session.close()
 
     async def exchange(
-        self, method: str, url: str, headers: Headers, body: AsyncIterable[bytes] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: AsyncIterable[bytes] | bytes | None = None,
+        *,
+        websocket: bool = False,
     ) -> Reply:
         """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
 
-        Raises `OriginError`.
+        `websocket`: ask to go on as one; with a 101 the reply has the connection.  Raises `OriginError`.
         """
         assert self._session is not None, "exchange() on a wire that is not open"
+        if websocket:
+            headers = headers.having(*SWITCH)
         tries = self._patience.attempts
         for attempt in range(1, tries + 1):
             try:
@@ -102,16 +115,23 @@ class Wire:
                 if attempt < tries and _may_repeat(error, method):
                     continue
                 raise self._translated(error) from error
-            return self._reply(method, response)
+            return self._reply(method, response, headers if websocket else None)
         raise AssertionError("unreachable")
 
-    def _reply(self, method: str, response: aiohttp.ClientResponse) -> Reply:
-        fault = _fault(response)
+    def _reply(self, method: str, response: aiohttp.ClientResponse, handshake: Headers | None) -> Reply:
+        """`handshake` are the fields of a request for a WebSocket."""
+        is_switched = handshake is not None and response.status == 101
+        fault = _fault(response, may_switch=is_switched)
         if fault:
             response.close()
             raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
         headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
         head = Head(response.status, headers)
+        if handshake is not None and is_switched:
+            return self._switched(response, handshake, head)
+        if self._patience.silence_s is not None and (connection := response.connection) is not None:
+            if connection.protocol is not None:
+                connection.protocol.read_timeout = self._patience.silence_s
         has_body = method != "HEAD" and response.status not in _BODILESS
         return Reply(
             head,
@@ -119,6 +139,18 @@ class Wire:
             close=response.close,
             is_delimited=not has_body or head.length is not None or _is_chunked(headers),
         )
+
+    def _switched(self, response: aiohttp.ClientResponse, sent: Headers, head: Head) -> Reply:
+        fault = handshake_fault(sent, head)
+        protocol = response.connection.protocol if response.connection is not None else None
+        if fault or protocol is None or protocol.transport is None:
+            response.close()
+            fault = fault or "closed the connection when it had switched"
+            raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
+        early = Early()
+        protocol.set_parser(early, None)
+        connection = Duplex(protocol.transport, protocol, early.data)
+        return Reply(head, no_body(), close=response.close, switched=connection)
 
     async def _body(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         unwatch = _watched(response)
@@ -139,7 +171,8 @@ class Wire:
                 return timed_out(name, "connecting", patience.connect_s, connecting=True)
             case TimeoutError():
                 phase = "the rest of the body" if in_body else "the answer"
-                return timed_out(name, phase, patience.read_s)
+                waited_s = patience.silence_s if in_body and patience.silence_s else patience.read_s
+                return timed_out(name, phase, waited_s)
             case aiohttp.ClientConnectorDNSError():
                 return OriginError(
                     Reason.ORIGIN_UNRESOLVED, f"{name}: its host name cannot be resolved", failover_as=503
@@ -158,9 +191,9 @@ class Wire:
                 )
 
 
-def _fault(response: aiohttp.ClientResponse) -> str:
+def _fault(response: aiohttp.ClientResponse, *, may_switch: bool = False) -> str:
     """What makes the head of an answer unusable, though it can be read; "" for nothing."""
-    if response.status < 200:
+    if response.status < 200 and not may_switch:
         # Interim answers are passed over; this one is 101, and nobody asked to switch.  RFC 9110 §15.2.
         return f"it answered {response.status}, which nobody asked for"
     if any(_CONTROL.search(value) for _, value in response.raw_headers):

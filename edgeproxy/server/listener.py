@@ -12,14 +12,17 @@ from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.message import Request
+from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.lane.lane import Lane
+from edgeproxy.origins.duplex import Duplex
 from edgeproxy.server.express import Express, ExpressProtocol, ExpressServer
-from edgeproxy.server.protocol import ViewerServer
+from edgeproxy.server.protocol import ViewerProtocol, ViewerServer
 from edgeproxy.server.reading import request_from
 from edgeproxy.server.sockets import BACKLOG
-from edgeproxy.server.writing import write
+from edgeproxy.server.tunnel import Tunnel
+from edgeproxy.server.writing import switch, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Limits:
     max_body_bytes: int = 64 * 10**9
     head_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
+    websocket_idle_s: float = 600.0
     has_express_lane: bool = True
 
 
@@ -44,6 +48,7 @@ class Listener:
         self._viewers: ViewerServer | None = None
         self._express: Express | None = None
         self._servers: list[asyncio.Server] = []
+        self._tunnels: set[Tunnel] = set()
         self.active = 0
         self.is_draining = False
 
@@ -67,7 +72,10 @@ class Listener:
             self._servers.append(await loop.create_server(self._viewers, sock=one, backlog=BACKLOG))
 
     async def drain(self, timeout_s: float) -> int:
-        """Accept no more, finish what runs, close; gives how many requests were cut off after `timeout_s`."""
+        """Accept no more, finish what runs, close; gives how many requests were cut off after `timeout_s`.
+
+        WebSockets, which may last for ever, are not waited for: they are closed when the rest is done.
+        """
         self.is_draining = True
         if self._express is not None:
             self._express.lane.close()
@@ -80,12 +88,20 @@ class Listener:
         while self._under_way and self._clock.elapsed() < deadline:  # noqa: ASYNC110 - a shutdown may poll
             await asyncio.sleep(0.01)
         left = self._under_way
+        for tunnel in self._tunnels:
+            tunnel.end(Reason.DRAINING)
         await self._viewers.shutdown(0.1)
         return left
 
     @property
+    def websockets(self) -> int:
+        """WebSockets that are open, each of which is a connection too."""
+        return len(self._tunnels)
+
+    @property
     def _under_way(self) -> int:
-        return self.active + (self._express.transfers if self._express is not None else 0)
+        running = self.active - len(self._tunnels)
+        return running + (self._express.transfers if self._express is not None else 0)
 
     @property
     def connections(self) -> int:
@@ -98,7 +114,7 @@ class Listener:
         is_last = False
         try:
             try:
-                request = request_from(message, self._limits.max_body_bytes, self._limits.idle_timeout_s)
+                request = self._read(message)
             except RequestError as error:
                 is_last = True
                 answer = self._refusal(message, error)
@@ -108,6 +124,8 @@ class Listener:
                     message.protocol.learn(answer.repeat)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
+            if answer.switched is not None:
+                return await self._tunnelled(answer, answer.switched, message)
             response = await write(answer, message)
             if is_last or self.is_draining:
                 response.force_close()
@@ -118,6 +136,36 @@ class Listener:
                 answer.close()
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
                 self._observers.record(answer.record)
+
+    def _read(self, message: web.BaseRequest) -> Request:
+        limits, protocol = self._limits, message.protocol
+        may_switch = isinstance(protocol, ViewerProtocol) and protocol.may_switch and not self.is_draining
+        return request_from(message, limits.max_body_bytes, limits.idle_timeout_s, may_switch=may_switch)
+
+    async def _tunnelled(
+        self, answer: Answer, origin: Duplex, message: web.BaseRequest
+    ) -> web.StreamResponse:
+        """Grant the WebSocket that the origin has granted, and carry its bytes until it ends."""
+        record, limits, protocol = answer.record, self._limits, message.protocol
+        assert isinstance(protocol, ViewerProtocol)
+        record.received_bytes = 0
+        try:
+            response = await switch(answer, message)
+            viewer = protocol.take_over()
+        except ConnectionError:
+            record.reason, record.is_cut = Reason.VIEWER_LEFT, True
+            origin.abort()
+            raise
+        tunnel = Tunnel(viewer, origin, idle_s=limits.websocket_idle_s, half_idle_s=limits.idle_timeout_s)
+        self._tunnels.add(tunnel)
+        try:
+            reason = await tunnel.run()
+        finally:
+            self._tunnels.discard(tunnel)
+            record.sent_bytes, record.received_bytes = tunnel.from_origin, tunnel.from_viewer
+        if reason is not None:
+            record.reason, record.is_cut = reason, True
+        return response
 
     def _refusal(self, message: web.BaseRequest, error: EdgeError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooL
 
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.duplex import Duplex, Early
 from edgeproxy.server.reading import MAX_FIELDS, MAX_HEAD_BYTES, MAX_URL_BYTES, head_too_large
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -51,6 +52,22 @@ class ViewerProtocol(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
+
+    @property
+    def may_switch(self) -> bool:
+        """Whether what follows the head is kept unread, as a request for a WebSocket wants it."""
+        return self._upgraded
+
+    def take_over(self) -> Duplex:
+        """The connection, for whoever reads on from here; aiohttp hears of its end alone.
+
+        Raises `ConnectionError` when the viewer has left.
+        """
+        early = Early()
+        self.set_parser(early)  # type: ignore[arg-type] # all that it calls is there
+        if self.transport is None:
+            raise ConnectionError("the viewer has left")
+        return Duplex(self.transport, self, early.data)
 
     def resume_writing(self) -> None:
         """The viewer has taken most of what was on its way."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers, Request, field_text
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import is_asked_for
 
 MAX_URL_BYTES = 8_192
 """CloudFront Developer Guide, quotas: "Maximum length of a URL"."""
@@ -22,8 +23,12 @@ _HOST = re.compile(
 )
 
 
-def request_from(message: web.BaseRequest, max_body_bytes: int, idle_s: float) -> Request:
+def request_from(
+    message: web.BaseRequest, max_body_bytes: int, idle_s: float, *, may_switch: bool = False
+) -> Request:
     """The request as the gateway takes it; its path is still as received.
+
+    `may_switch`: what follows the head has not been read as requests.
 
     Raises `RequestError`: 400 for a bad Host, 413 and 494 for too much, 501 for CONNECT. After one of
     these it is not certain where the next request begins: the connection has to be closed.
@@ -51,6 +56,8 @@ def request_from(message: web.BaseRequest, max_body_bytes: int, idle_s: float) -
         scheme="http",
         viewer=message.remote or "",
         body=_body(message, max_body_bytes, idle_s) if message.body_exists else None,
+        # RFC 9110 §7.8: an `Upgrade` of HTTP/1.0 is ignored.
+        websocket=may_switch and message.version >= (1, 1) and is_asked_for(message.method, headers),
     )
 
 

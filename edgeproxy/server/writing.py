@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from edgeproxy.core.errors import EdgeError
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.websocket import SWITCH
 from edgeproxy.gateway.answers import Answer
 
 _AT_ONCE_BYTES = 256 * 1024
@@ -64,6 +65,17 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     except ConnectionError:
         record.reason = Reason.VIEWER_LEFT
         _cut(answer, request)
+    return response
+
+
+async def switch(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
+    """Send the head of a 101, whole.  Raises `ConnectionError`."""
+    response = _started(_Streamed(), answer)
+    response.headers.extend(SWITCH)
+    response.force_close()
+    await response.prepare(request)
+    request.writer.send_headers()
+    await request.writer.drain()
     return response
 
 

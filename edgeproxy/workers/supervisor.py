@@ -13,7 +13,7 @@ from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.app import Drained, new_instance
 from edgeproxy.assembly.filling import queue_of
 from edgeproxy.backfill.filler import Asked
-from edgeproxy.backfill.job import LIVE, Wanted
+from edgeproxy.backfill.job import LIVE, State, Wanted
 from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
@@ -23,11 +23,14 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
 from edgeproxy.gateway.changes import Applied
+from edgeproxy.origins.pools import Order
+from edgeproxy.reloading import Reread, hangups
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
 from edgeproxy.store.folder import Folder
 from edgeproxy.workers.channel import Channel, ChannelClosedError
-from edgeproxy.workers.merging import merged
+from edgeproxy.workers.merging import OF_THE_DISK, merged
+from edgeproxy.workers.pooling import merged_node, merged_pools
 from edgeproxy.workers.sharing import share
 from edgeproxy.workers.worker import work
 
@@ -110,6 +113,7 @@ class Supervisor:
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
+        self._node_orders: dict[tuple[str, str], Order] = {}
         self._keeping: list[asyncio.Task[None]] = []
         self.is_draining = False
 
@@ -147,6 +151,9 @@ class Supervisor:
             try:
                 with suppress(ChannelClosedError):
                     await channel.ask("ping")
+                    for (pool, node), order in list(self._node_orders.items()):
+                        with suppress(ValueError):  # the node has gone since
+                            await channel.ask("order_node", (order, pool, node))
                     slot.taken(channel)
                     has_served = True
                 await running
@@ -191,8 +198,7 @@ class Supervisor:
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes of all together."""
-        shared = {"disk", "jobs"} if self._queue.is_durable else {"disk"}
-        return merged(await self._all("stats"), frozenset(shared))
+        return merged(await self._all("stats"), {"disk": OF_THE_DISK, "jobs": self._queue.shared})
 
     async def explain(self, request: Request) -> Explanation:
         """What would happen to a request that the first worker gets: each has a memory of its own."""
@@ -244,9 +250,31 @@ class Supervisor:
         await self._of_jobs("pause_jobs", is_paused)
 
     async def _of_jobs(self, what: str, value: Any) -> list[Any]:
-        if self._queue.is_durable:
+        if self._queue.shared == frozenset(State):
             return [await self._slots[0].ask(what, value)]
         return await self._all(what, value)
+
+    async def pools(self) -> list[dict[str, Any]]:
+        """The pools as all workers see them."""
+        return merged_pools(await self._all("pools"))
+
+    async def change_pools(self, config: Config) -> None:
+        """Have every worker go on with the pools of `config`, also those that are yet to come.
+
+        Raises `NotDoneError`.
+        """
+        self._config = share(config)
+        await self._all("change_pools", self._config)
+
+    async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
+        """Have something done with a node by every worker, also by those that are yet to come.
+
+        Raises `ValueError` and `NotDoneError`.
+        """
+        nodes = await self._all("order_node", (order, pool, node))
+        if order is not Order.PING:
+            self._node_orders[pool, node] = order
+        return merged_node(nodes)
 
     async def drain(self) -> tuple[int, Drained]:
         """Let all finish what runs; gives what was cut off or given up."""
@@ -292,7 +320,7 @@ def _end_of(process: SpawnProcess) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
-async def supervise(config: Config, say: Callable[[str], None]) -> int:
+async def supervise(config: Config, say: Callable[[str], None], reread: Reread | None = None) -> int:
     """Serve with several workers until told to stop; gives the exit status, as `serve.serve` does.
 
     Raises `ListenError`, `DiskError`, `QueueError` and `StartError`.
@@ -318,7 +346,8 @@ async def supervise(config: Config, say: Callable[[str], None]) -> int:
         await supervisor.start()
         async with administered(config, supervisor, why_not_ready, say) as admin:
             say(f"edgeproxy serves http://{viewers} (admin on http://{admin})")
-            name = await until_signal(supervisor.kill)
+            with hangups(config, reread, supervisor.change_pools, say):
+                name = await until_signal(supervisor.kill)
             say(f"{name}: draining, for at most {config.server.drain_timeout:g} s")
             cut, left = await supervisor.drain()
             return told_of(cut, left, say)

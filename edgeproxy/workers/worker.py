@@ -22,6 +22,7 @@ def work(
     # Whoever stops all of them at once, as a terminal does, also tells the supervisor, and that tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         run(Worker(config, number, instance, end).serve(sockets))
     except (DiskError, QueueError) as error:
@@ -87,6 +88,12 @@ class Worker:
                 return await app.bury_objects(value)
             case "pause_jobs":
                 return await app.pause_jobs(value)
+            case "pools":
+                return await app.pools()
+            case "change_pools":
+                return await app.change_pools(value)
+            case "order_node":
+                return await app.order_node(*value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()

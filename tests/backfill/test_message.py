@@ -37,7 +37,7 @@ def test_a_job_is_the_same_after_it_was_written(job: Job) -> None:
 
 def test_the_least_that_a_message_has_to_say() -> None:
     said = '{"v":1,"uri":"/a%20b/c.jpg","querystring":"x=1"}'
-    assert job_of(said, group="media", prefix="/production") == Job(
+    assert job_of(said, group="media", prefix={"media": "/production"}) == Job(
         "media", b"production/a b/c.jpg", "/a%20b/c.jpg", None, MAX_OBJECT_BYTES, query="x=1"
     )
 
@@ -68,10 +68,15 @@ def test_the_least_that_a_message_has_to_say() -> None:
             "headers: got ['a', '\\n'] in it, want [name, value]",
         ),
         (
-            '{"v":1,"uri":"/a","cache_key":[1,2,3,4,5,6]}',
-            "cache_key: got [1, 2, 3, 4, 5, 6], want a cache key",
+            '{"v":1,"uri":"/a","cache_key":[1,2,3,4,5,6,7]}',
+            "cache_key: got [1, 2, 3, 4, 5, 6, 7], want a cache key",
         ),
         ('{"v":1,"uri":"/a","cache_key":[{}]}', "cache_key: got [{}], want a cache key"),
+        (
+            '{"v":1,"uri":"/\\ud800"}',
+            "uri: got '/\\ud800', want a path that begins with \"/\" and has no blanks",
+        ),
+        ("[" * 100_000, f"the message: got {'[' * 60!r}, want a JSON object"),
     ],
 )
 def test_what_is_no_job_is_told_in_one_line(text: str, complaint: str) -> None:

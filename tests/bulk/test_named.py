@@ -144,6 +144,14 @@ def test_lines_are_numbered_whatever_they_end_with(tmp_path: Path) -> None:
     assert numbered(packed) == [*lines, (6, "/c")]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    """RFC 3629 §6."""
+    path = tmp_path / "keys.txt"
+    path.write_bytes(b"\xef\xbb\xbf/a.jpg\r\n\xef\xbb\xbfb")
+    with opened(str(path)) as file:
+        assert list(lines_of(file)) == [(1, "/a.jpg"), (2, "\ufeffb")]
+
+
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"list: no such file or directory\Z"):
         numbered(tmp_path / "list")

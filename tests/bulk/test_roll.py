@@ -102,7 +102,7 @@ def collected(roll: Roll, *names: str, are_logs: bool = False) -> Collector:
     said: list[str] = []
     collector = Collector(roll, judge(), said.append, lambda: False)
     files = Files(names, are_logs)
-    collector.read(files, inputs_of(files, roll.path.parent))
+    collector.read(files, inputs_of(files, roll.path.parent, lambda: False))
     return collector
 
 

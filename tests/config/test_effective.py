@@ -30,6 +30,7 @@ server:
   max_connections: 10000
   head_timeout: 10s
   idle_timeout: 75s
+  websocket_idle_timeout: 10m
   express_lane: true
   drain_timeout: 30s
   debug_headers: false
@@ -57,25 +58,25 @@ origins:
       access_key_id: me
       secret_access_key: '***'
       session_token: null
+    custom_headers:
+      X-A: '***'
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 30s
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers:
-      X-A: '***'
   site:
     type: http
     url: http://127.0.0.1:9100
     tls_verify: true
+    custom_headers: {}
     origin_path: ''
+    max_connections: 512
+    keepalive_timeout: 5s
     connection_attempts: 3
     connection_timeout: 10s
     read_timeout: 1500ms
-    max_connections: 512
-    keepalive_timeout: 5s
-    custom_headers: {}
 origin_groups:
   media:
     members: [bucket, site]
@@ -135,16 +136,20 @@ behaviors:
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, POST]
+  disallowed_status: 403
   cached_methods: [GET]
   compress: false
+  cached_posts: null
 default_behavior:
   target_origin: media
   cache_policy: CachingOptimized
   origin_request_policy: null
   response_headers_policy: null
   allowed_methods: [GET, HEAD]
+  disallowed_status: 403
   cached_methods: [GET, HEAD]
   compress: false
+  cached_posts: null
 custom_error_responses: []
 backfill:
   sources:
@@ -177,6 +182,7 @@ backfill:
       every: 1d
     enabled: true
   queue: memory
+  sqs: null
   concurrency: 4
   queue_size: 10000
   attempts: 5

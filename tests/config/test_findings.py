@@ -8,6 +8,8 @@ from tests.config.conftest import SMALL, Told
 
 S3 = "origins: {o: {type: s3, bucket: assets, %s}}\ndefault_behavior: {target_origin: o}"
 HTTP = "origins: {o: {type: http, url: http://a, %s}}\ndefault_behavior: {target_origin: o}"
+POOL = "origins: {o: {type: pool, nodes: [{url: http://a}], %s}}\ndefault_behavior: {target_origin: o}"
+NODES = "origins: {o: {type: pool, nodes: [%s]}}\ndefault_behavior: {target_origin: o}"
 POLICY = SMALL + "cache_policies: {p: {%s}}"
 ERROR = SMALL + "custom_error_responses: [{%s}]"
 DRESS = SMALL + "response_headers_policies: {p: {%s}}"
@@ -106,9 +108,24 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "origin path": (S3 % "origin_path: /a/", 'origins.o.origin_path: got "/a/", want a path such as /production, with "/" in front and none at the end'),
     "attempts": (S3 % "connection_attempts: 4", "origins.o.connection_attempts: got 4, want a whole number from 1 to 3"),
     # Shapes.
-    "type of origin": ("origins: {o: {type: S3, bucket: abc}}\ndefault_behavior: {target_origin: o}", 'origins.o.type: got "S3", want s3 or http'),
-    "no type of origin": ("origins: {o: {bucket: abc}}\ndefault_behavior: {target_origin: o}", "origins.o.type: is missing, want s3 or http"),
-    "list for a type of origin": ("origins: {o: {type: [s3]}}\ndefault_behavior: {target_origin: o}", "origins.o.type: got [s3], want s3 or http"),
+    "pool without nodes": (NODES % "", "origins.o.nodes: got 0 of them, want at least 1"),
+    "pool of backups": (NODES % "{url: http://a, tier: backup}", "origins.o.nodes: got [{url: ..., tier: ...}], want at least one whose tier is primary"),
+    "nodes of one name": (NODES % "{url: http://a}, {url: http://b, name: a}", "origins.o.nodes: got [{url: ...}, {url: ..., name: ...}], want a name of its own for each node; a stands twice"),
+    "node without weight": (NODES % "{url: http://a, weight: 0}", "origins.o.nodes[0].weight: got 0, want a whole number from 1 to 1000"),
+    "node with a path in its URL": (NODES % "{url: http://a/v1}", 'origins.o.nodes[0].url: got "http://a/v1", want scheme, host and port such as https://www.example.com:8443 (a path goes to origin_path)'),
+    "setting of a node": (NODES % "{url: http://a, wieght: 1}", 'origins.o.nodes[0].wieght: is not a setting, want "weight"'),
+    "header of a node": (NODES % '{url: http://a, custom_headers: {X-A: "sé"}}', f"origins.o.nodes[0].custom_headers.X-A: got ***, want {VALUE}"),
+    "credentials of two sorts": (NODES % "{url: http://a, credentials: {token: t, username: u, password: p}}", "origins.o.nodes[0].credentials: got ***, want a token, or username and password"),
+    "name without password": (NODES % "{url: http://a, credentials: {username: u}}", "origins.o.nodes[0].credentials: got ***, want a token, or username and password"),
+    "race without checks": (POOL % "algorithm: race", 'origins.o.algorithm: got "race", want checks beside it, which say what a ping is'),
+    "algorithm": (POOL % "algorithm: best", 'origins.o.algorithm: got "best", want one of p2c-ewma, least-load, round-robin, random, ip-hash, fastest-ping, race, dns'),
+    "value without pointer": (POOL % "checks: {expect_value: ok}", 'origins.o.checks.expect_value: got "ok", want expect_pointer beside it'),
+    "lag without head": (POOL % "checks: {max_lag: 3}", "origins.o.checks.max_lag: got 3, want head_pointer beside it"),
+    "body of a GET": (POOL % "checks: {method: GET, body: x}", 'origins.o.checks.method: got "GET", want POST for a body'),
+    "share": (POOL % "retries: {share: 1.5}", "origins.o.retries.share: got 1.5, want a number from 0 to 1 such as 0.2"),
+    "type of origin": ("origins: {o: {type: S3, bucket: abc}}\ndefault_behavior: {target_origin: o}", 'origins.o.type: got "S3", want s3, http or pool'),
+    "no type of origin": ("origins: {o: {bucket: abc}}\ndefault_behavior: {target_origin: o}", "origins.o.type: is missing, want s3, http or pool"),
+    "list for a type of origin": ("origins: {o: {type: [s3]}}\ndefault_behavior: {target_origin: o}", "origins.o.type: got [s3], want s3, http or pool"),
     "list for an origin": ("origins: {o: [hunter2]}\ndefault_behavior: {target_origin: o}", "origins.o: got a list, want a mapping"),
     "word for keys": (S3 % "credentials: hunter2", f"origins.o.credentials: got ***, want {KEYS}"),
     "list for keys": (S3 % "credentials: [hunter2]", f"origins.o.credentials: got ***, want {KEYS}"),

@@ -67,7 +67,15 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "rule for a status without failover": (groups("g: {members: [bucket, site], failover_on: [403]}") + "\nbackfill: {rules: [{on_status: [404]}]}", [f"backfill.rules[0]: can never apply to [404], {NEVER}"]),
     "same port twice": (small("server: {listen: 127.0.0.1:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 127.0.0.1:8081, want a port of its own"]),
     "port everywhere": (small("server: {listen: 0.0.0.0:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 0.0.0.0:8081, want a port of its own"]),
+    "nobody for jobs in memory": (small("backfill: {concurrency: 0}"), ["backfill.concurrency: got 0 while backfill.queue is memory, in which no other process finds jobs, want 1 or more"]),
     "queue in a file without a folder": (small("backfill: {queue: sqlite}\nstate: {folder: ''}"), ["state.folder: is missing while backfill.queue is sqlite, want a folder"]),
+    "queue of SQS without its place": (small("backfill: {queue: sqs}"), ["backfill.sqs.url: is missing while backfill.queue is sqs, want the queue's url, or its name"]),
+    "queue of SQS with both": (small("backfill: {queue: sqs, sqs: {url: 'http://x/1/q', name: q}}"), ['backfill.sqs.name: got "q", want url or name, not both']),
+    "lease that SQS cannot give": (small("backfill: {queue: sqs, lease: 13h, sqs: {name: q}}"), ['backfill.lease: got "13h" while backfill.queue is sqs, want 12h or less']),
+    "wait that SQS cannot give": (small("backfill: {queue: sqs, sqs: {name: q, wait: 500ms}}"), ['backfill.sqs.wait: got "500ms", want whole seconds, from 1s to 20s']),
+    "group without a bucket": (groups("g: {members: [site, bucket], failover_on: [404]}, media: {members: [bucket, site], failover_on: [404]}") + "\nbackfill: {queue: sqs, sqs: {name: q, group: g}}", ['backfill.sqs.group: got "g", want one of media']),
+    "URL of a queue that is none": (small("backfill: {queue: sqs, sqs: {url: 'sqs.eu-west-1.amazonaws.com'}}"), ['backfill.sqs.url: got "sqs.eu-west-1.amazonaws.com", want the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/fill']),
+    "no keys for SQS": (small("backfill: {queue: sqs, sqs: {name: q, credentials: anonymous}}"), ["backfill.sqs.credentials: got ***, want one of default"]),
     "open admin port": (small("admin: {listen: 0.0.0.0:9}"), ["admin.token: is missing while admin.listen is 0.0.0.0:9, want a token, or a loopback address"]),
     "admin port with an empty token": (small("admin: {listen: '[::]:9', token: ''}"), ["admin.token: is missing while admin.listen is [::]:9, want a token, or a loopback address"]),
     "admin port of a name": (small("admin: {listen: 127.evil.example:9}"), ["admin.token: is missing while admin.listen is 127.evil.example:9, want a token, or a loopback address"]),
@@ -108,8 +116,8 @@ def test_it_holds(text: str, told: Told) -> None:
 
 def test_what_the_schema_tells_is_not_told_again(told: Told) -> None:
     assert told(ORIGINS.replace("s3", "S3") + DEFAULT + "backfill: {rules: [{}]}") == [
-        'origins.bucket.type: got "S3", want s3 or http',
-        'origins.other.type: got "S3", want s3 or http',
+        'origins.bucket.type: got "S3", want s3, http or pool',
+        'origins.other.type: got "S3", want s3, http or pool',
     ]
     assert told(small("behaviors: [{path_pattern: /a, target_origin: a b}]")) == [
         'behaviors[0].target_origin: got "a b", want a name of letters, digits, "_", "-" and "."'

@@ -1,6 +1,8 @@
 """Defaults, what follows from what, and the values that the rules of `core` are given."""
 
-from edgeproxy.config import Config, parse
+import pytest
+
+from edgeproxy.config import Config, ConfigError, parse
 from edgeproxy.config.origins import Credentials, HttpOrigin, S3Origin
 from edgeproxy.config.policies import CachePolicySection, Whitelist
 from edgeproxy.config.schema import BehaviorSection
@@ -9,6 +11,7 @@ from edgeproxy.core.behavior import behavior_for
 from edgeproxy.core.forwarding import OriginRequestPolicy
 from edgeproxy.core.freshness import TtlPolicy
 from edgeproxy.core.key import KeyPolicy, Pick, Selection
+from edgeproxy.core.posts import PostPolicy
 from edgeproxy.core.storing import CachePolicy
 from tests.config.conftest import SMALL
 
@@ -166,3 +169,35 @@ def test_jobs_are_kept_wherever_they_can_be() -> None:
     assert queue("state: {folder: here}\nbackfill: {rules: [{}]}") == "sqlite"
     assert queue("state: {folder: here}\nbackfill: {queue: memory}") == "memory"
     assert queue("state: {folder: ''}") == "memory"
+
+
+def test_posts_that_read_as_the_rules_take_them() -> None:
+    posts = "{json_rpc: {eth_chainId: 1h}, graphql: {ttl: 30s}, max_body: 1KiB}"
+    config = parse(_with_posts(posts, "[GET, HEAD, POST]"), {})
+    found = config.behavior_values()[-1].posts
+    assert found == PostPolicy({"eth_chainId": 3600.0}, 30.0, 1024, 2**20)
+
+
+@pytest.mark.parametrize(
+    ("posts", "methods", "said"),
+    [
+        ("{json_rpc: {a: 1h}}", "[GET, HEAD]", "POST in allowed_methods beside it"),
+        ("{}", "[GET, POST]", "json_rpc or graphql in it"),
+        ("{json_rpc: {a: 0s}}", "[GET, POST]", "0s"),
+        ("{json_rpc: {'a b': 1s}}", "[GET, POST]", "visible ASCII characters"),
+        ("{graphql: {}}", "[GET, POST]", "ttl"),
+    ],
+)
+def test_posts_that_cannot_be_cached_are_told(posts: str, methods: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(_with_posts(posts, methods), {})
+    (line,) = [str(mistake) for mistake in caught.value.mistakes]
+    assert "cached_posts" in line
+    assert said in line
+
+
+def _with_posts(posts: str, methods: str) -> str:
+    return f"""
+origins: {{node: {{type: http, url: "http://node.test"}}}}
+default_behavior: {{target_origin: node, allowed_methods: {methods}, cached_posts: {posts}}}
+"""

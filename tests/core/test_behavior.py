@@ -1,12 +1,17 @@
 """Which behaviour a request falls to, and whether it is let in."""
 
+from dataclasses import replace
+
 import pytest
 
-from edgeproxy.core.behavior import CACHEABLE_METHODS, METHODS, Behavior, admit, behavior_for
+from edgeproxy.core.behavior import CACHEABLE_METHODS, METHODS, Behavior, admit, behavior_for, reading
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.forwarding import OriginRequestPolicy
+from edgeproxy.core.freshness import TtlPolicy
+from edgeproxy.core.key import KeyPolicy
 from edgeproxy.core.message import Request
 from edgeproxy.core.paths import Pattern, normalise
+from edgeproxy.core.posts import Query
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.storing import CachePolicy
 from tests.core.conftest import rows
@@ -140,3 +145,24 @@ def test_methods_are_cloudfronts() -> None:
     """CloudFront, Allowed HTTP methods."""
     assert METHODS == ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE")
     assert {"GET", "HEAD", "OPTIONS"} == CACHEABLE_METHODS
+
+
+@pytest.mark.parametrize(
+    ("before", "ttl_s", "expected"),
+    rows(
+        ("caching is off", TtlPolicy(0, 0, 0), 30, TtlPolicy(0, 30, 30), "our own"),
+        ("longer elsewhere", TtlPolicy(0, 86_400, 31_536_000), 2, TtlPolicy(0, 2, 2), "our own"),
+        ("forced", TtlPolicy(60, 60, 60), 3600, TtlPolicy(60, 3600, 3600), "our own"),
+        ("forced for longer", TtlPolicy(60, 60, 60), 2, TtlPolicy(2, 2, 2), "our own"),
+        ("guessed", TtlPolicy(0, 0, 60, True, 0.1), 5, TtlPolicy(0, 5, 5, True), "our own"),
+    ),
+)
+def test_a_post_that_reads_is_kept_as_long_as_was_said(
+    before: TtlPolicy, ttl_s: float, expected: TtlPolicy
+) -> None:
+    usual = replace(behavior("*"), cache=CachePolicy(before, KeyPolicy(gzip=True)), compress=True)
+    found = reading(usual, Query(ttl_s, "digest"))
+    assert found.cache.ttl == expected
+    assert found.cached_methods == {*READS, "POST"}
+    assert (found.compress, found.cache.key.gzip) == (False, False)
+    assert found.cache.errors.min_s(503) == 0

@@ -10,6 +10,7 @@ from edgeproxy.core.forwarding import (
     CLAIMS,
     OriginRequestPolicy,
     forwarded,
+    forwards_websockets,
     is_for_everybody,
     is_loop,
     is_trusted,
@@ -487,3 +488,43 @@ def test_what_is_shared_is_asked_for_in_nobodys_name(control: str, expected: str
     shared = to_be_shared(request, (("If-None-Match", '"a"'),))
     assert (shared.method, shared.headers.get("cache-control")) == ("GET", expected)
     assert (shared.headers.get("range"), shared.headers.get("if-none-match")) == (None, '"a"')
+
+
+NEEDED = ("sec-websocket-key", "sec-websocket-version")
+
+
+@pytest.mark.parametrize(
+    ("key", "policy", "expected"),
+    rows(
+        ("nothing", PATH_ALONE, NOTHING, False, "CloudFront, Use WebSockets"),
+        ("all viewer fields", PATH_ALONE, ALL_VIEWER, True, "CloudFront, Use WebSockets"),
+        ("both listed", PATH_ALONE, OriginRequestPolicy(only(*NEEDED)), True, "CloudFront, Use WebSockets"),
+        ("one listed", PATH_ALONE, OriginRequestPolicy(only(NEEDED[0])), False, "CloudFront, Use WebSockets"),
+        (
+            "one taken out",
+            PATH_ALONE,
+            OriginRequestPolicy(but(NEEDED[1])),
+            False,
+            "CloudFront, Use WebSockets",
+        ),
+        ("in the key", KeyPolicy(headers=only(*NEEDED)), NOTHING, True, "our guess: the key is sent too"),
+    ),
+)
+def test_where_websockets_pass(key: KeyPolicy, policy: OriginRequestPolicy, expected: bool) -> None:
+    assert forwards_websockets(key, policy) is expected
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_a_websocket_takes_its_handshake_along_and_who_asks(websocket: bool) -> None:
+    """RFC 6455 §4.1, §10.2; `Authorization` and cookies go as the policies say."""
+    pairs = [
+        ("Sec-WebSocket-Key", "k"),
+        ("Sec-WebSocket-Protocol", "chat"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate"),
+        ("Origin", "http://page.test"),
+        ("Authorization", "Basic x"),
+        ("Upgrade", "websocket"),
+    ]
+    request = Request("GET", "/a", headers=Headers(pairs), websocket=websocket)
+    names = [name for name, _ in sent(request).headers if name not in ("Via", "CDN-Loop")]
+    assert names == ([name for name, _ in pairs[:4]] if websocket else [])

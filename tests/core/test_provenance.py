@@ -41,6 +41,7 @@ def test_validators_are_kept_as_far_as_s3_can_keep_them(
         ("http://site/grün", "http://site/gr%C3%BCn"),
         ("http://[::1]:80/~a", "http://[::1]:80/~a"),
         ("", ""),
+        ("http://site/a?b=\udcff", "http://site/a?b=%FF"),
     ],
 )
 def test_a_url_is_kept_without_secrets(url: str, kept: str) -> None:

@@ -152,6 +152,16 @@ def test_what_is_set_is_a_secret() -> None:
     assert "hush" not in repr(of(fields=Headers([("X-Token", "hush")])))
 
 
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-Url", "x-host"])
+def test_no_viewer_steers_a_source_by_fields(name: str) -> None:
+    """Or a stranger would have another object put under this one's key, for everybody."""
+    supplier = of(passed=Selection(Pick.ALL))
+    asked = request_of(supplier, "/a", b"a", "", ((name, "/x"), ("X-Style", "flat")))
+    assert isinstance(asked, Request)
+    assert asked.headers == Headers([("X-Style", "flat"), *PLAIN])
+    assert kept_of(Request("GET", "/a", headers=Headers([(name, "/x")])), (supplier,)) == ("", ())
+
+
 TEXT = st.text(max_size=30)
 TEMPLATES = ["/originals{path}", "/a/b{rest}", "/o/{key}", "/make?of={path}&k={key}", "{path}/x", "/.{key}"]
 
@@ -284,6 +294,23 @@ def test_a_redirect_leads_to_its_own_host_or_to_one_that_is_listed(
     assert to is None or to.is_own == is_own
 
 
+@pytest.mark.parametrize(
+    ("location", "hosts", "leads"),
+    [
+        ("http://cdn.example/x", {"cdn.example"}, False),
+        ("http://cdn.example:80/x", {"cdn.example"}, False),
+        ("http://cdn.example/x", {"cdn.example:80"}, True),
+        ("https://cdn.example/x", {"cdn.example"}, True),
+        ("http://site.example/x", {"site.example"}, False),
+    ],
+)
+def test_what_is_asked_for_in_secret_does_not_come_in_the_open(
+    location: str, hosts: set[str], leads: bool
+) -> None:
+    to = hop("https://site.example/a", location, "https://site.example", frozenset(hosts))
+    assert (to is not None) == leads
+
+
 def test_only_who_is_near_leads_nearby() -> None:
     near = frozenset({"127.0.0.1:9000"})
     assert (
@@ -310,8 +337,9 @@ def test_no_location_leads_to_a_stranger(location: str) -> None:
     [
         *((host, True) for host in "localhost LOCALHOST. a.localhost 127.0.0.1 127.8.8.8 ::1 [::1] 0.0.0.0 ::".split()),
         *((host, True) for host in "169.254.169.254 fe80::1%eth0 ::ffff:127.0.0.1 2002:7f00:1:: 224.0.0.1".split()),
+        *((host, True) for host in "fd00:ec2::254 64:ff9b::a9fe:a9fe 64:ff9b::7f00:1 ::127.0.0.1".split()),
         *((host, True) for host in "127.1 2130706433 0x7f000001 0177.0.0.1".split()),
-        *((host, False) for host in "10.0.0.1 192.168.1.1 8.8.8.8 2001:db8::1 example.com localhost.example 1e100.net".split()),
+        *((host, False) for host in "10.0.0.1 192.168.1.1 8.8.8.8 2001:db8::1 64:ff9b::808:808 fd00::1 example.com localhost.example 1e100.net".split()),
     ],
 )  # fmt: skip
 def test_this_machine_and_its_link_are_known_by_all_their_names(host: str, near: bool) -> None:

@@ -144,5 +144,7 @@ def aws(moto: str, told: Callable[..., None]) -> Aws:
         endpoint_url_cloudfront=moto,
         s3_bucket=name,
         queue_url=queue,
+        # A machine that is busy with other tests is no reason for one of these to fail.
+        send_timeout="20",
     )
     return Aws(moto, name, queue, client)

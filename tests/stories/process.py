@@ -1,4 +1,4 @@
-"""A real `edgeproxy serve` in a process of its own, to be signalled and measured."""
+"""A real `edgeproxy serve` or `worker` in a process of its own, to be signalled and measured."""
 
 import asyncio
 import re
@@ -33,6 +33,29 @@ class Served:
         assert self.process.stderr is not None
         said = (await self.process.stderr.read()).decode().splitlines()
         return await self.process.wait(), said
+
+
+@asynccontextmanager
+async def working(
+    folder: Path, text: str, *options: str, name: str = "worker"
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An `edgeproxy worker` of the configuration `text`, at work until the context ends."""
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edgeproxy", "worker", "--config", str(path), *options),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        line = (await process.stderr.readline()).decode()
+        assert line.startswith("edgeproxy works at jobs of "), line + (await process.stderr.read()).decode()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 @asynccontextmanager

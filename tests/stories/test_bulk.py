@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeproxy.app import Drained
 from edgeproxy.bulk.collecting import Files
 from edgeproxy.bulk.order import Order, OrderError
 from edgeproxy.bulk.reading import InputError
@@ -22,8 +23,9 @@ from edgeproxy.bulk.summary import Summary
 from edgeproxy.cli.drain import told_of
 from edgeproxy.clock import SystemClock
 from edgeproxy.config import load, parse
+from edgeproxy.filling import filling
 from edgeproxy.serve import running
-from tests.conftest import Exchange, Script, ScriptedOrigin
+from tests.conftest import Box, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 BODY = b"0123456789"
@@ -177,6 +179,33 @@ async def test_a_run_that_is_told_to_stop_says_how_to_go_on(migration: Builds) -
     assert len(site.gets) == 20
 
 
+async def test_a_run_that_waits_for_a_list_from_a_terminal_can_be_ended(migration: Builds) -> None:
+    m = await migration(Site())
+    async with m.begun("--list", "-", "--dry-run") as process:
+        assert process.stdin is not None
+        # More than fits into a pipe: when it is gone, the process waits for what follows.
+        process.stdin.write(b"/a\n" * 100_000)
+        await process.stdin.drain()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 1
+
+
+async def test_a_list_that_cannot_be_copied_is_told_in_one_line(migration: Builds) -> None:
+    m = await migration(Site())
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+    limit += "from edgeproxy.cli.main import main; main(sys.argv[1:])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", limit, "backfill", "drain", "-c", str(m.config), "--list", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate(b"/a\n" * 1000)
+    assert process.returncode == 2
+    assert err.decode().startswith("-: cannot be copied into ")
+    assert err.decode().endswith(": file too large\n")
+
+
 async def test_what_is_left_is_told_and_tried_again(migration: Builds) -> None:
     statuses = {"/gone": 404, "/broken": 500, "/forbidden": 403, "/private/a": 200, "/well": 200}
 
@@ -284,6 +313,20 @@ async def test_jobs_are_put_into_a_queue_that_is_smaller_than_they_are(
         await gateway.app.backfilled()
     assert len(await m.keys()) == 8
     assert outcomes(await m.drained(files)) == {"skipped-exists": 8}
+
+
+async def test_a_queue_of_sqs_is_for_workers_elsewhere(migration: Builds, box: Box) -> None:
+    keys = "credentials: {access_key_id: test, secret_access_key: test-secret}"
+    sqs = f"queue: sqs, sqs: {{url: '{box.url}', wait: 1s, {keys}}}, queue_size: 15"
+    m = await migration(Site(), state=False, backfill=sqs)
+    files = m.listed(*(f"/{number}" for number in range(25)))
+    summary = await m.drained(files, enqueue=True)
+    assert (outcomes(summary), await box.held()) == ({"queued": 25}, (25, 0))
+    async with filling(load(m.config)) as worker:
+        while await box.held() != (0, 0):
+            await asyncio.sleep(0.02)
+        assert await worker.drain(5) == Drained(flights=0, jobs=0, kept=0)
+    assert len(await m.keys()) == 25
 
 
 async def test_no_more_is_fetched_a_second_than_was_said(migration: Builds) -> None:

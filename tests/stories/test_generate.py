@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -230,14 +231,53 @@ async def test_a_bucket_that_is_down_lacks_nothing(build: Build, bucket: Bucket)
     assert bucket.objects == {}
 
 
-async def test_while_the_backfill_is_paused_nothing_is_made(build: Build, bucket: Bucket) -> None:
-    edge, maker = await build(policy=OFF)
+@pytest.mark.parametrize("mode", ["generate", "redirect"])
+async def test_while_the_backfill_is_paused_nothing_is_made_and_the_group_serves(
+    build: Build, bucket: Bucket, mode: str
+) -> None:
+    edge, maker = await build(mode, policy=OFF)
     await edge.gateway.app.pause_jobs(True)
-    answer, _ = await edge.get("/a.png")
-    assert (answer.status, *way(answer)) == (404, "bucket=404", "paused")
-    assert maker.asked == []
+    answer, body = await edge.get("/a.png")
+    assert (answer.status, body) == (200, PICTURE)
+    assert way(answer) == ("bucket=404 studio=200", "queued-already")
+    assert bucket.objects == {}
     await edge.gateway.app.pause_jobs(False)
-    assert (await edge.get("/a.png"))[0].status == 200
+    await edge.gateway.app.backfilled()
+    assert bucket.objects == {"a.png": PICTURE}
+    assert maker.lines == ["GET /a.png"] * 2
+
+
+async def test_a_file_of_jobs_that_is_out_of_order_keeps_nobody_from_the_secondary(
+    build: Build, bucket: Bucket, tmp_path: Path
+) -> None:
+    edge, _ = await build(more=f"state: {{folder: '{tmp_path}'}}")
+    db = sqlite3.connect(tmp_path / "backfill.sqlite")
+    db.execute("ALTER TABLE job RENAME TO gone")
+    db.close()
+    answer, body = await edge.get("/a.png")
+    assert (answer.status, body, way(answer)[0]) == (200, PICTURE, "bucket=404 studio=200")
+
+
+async def test_viewers_that_ask_and_leave_do_not_pile_up_what_is_to_be_made(
+    build: Build, bucket: Bucket, studio: Studio
+) -> None:
+    edge, maker = await build(backfill="queue_size: 2, make_concurrency: 1", policy=OFF)
+    studio.gate.clear()
+    for n in range(2):
+        leaving = asyncio.ensure_future(edge.get(f"/{n}.png"))
+        while bucket.count(f"GET {n}.png") == 0:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+    asking = asyncio.ensure_future(edge.get("/2.png"))
+    while "GET /2.png" not in maker.lines:
+        await asyncio.sleep(0.01)
+    assert sorted(maker.lines) == ["GET /0.png", "GET /2.png"], "who finds no room is served all the same"
+    studio.gate.set()
+    answer, body = await asking
+    assert (answer.status, body, way(answer)[0]) == (200, PICTURE, "bucket=404 studio=200")
+    await edge.gateway.app.backfilled()
 
 
 async def test_a_bucket_alone_with_a_source_of_its_own(
@@ -268,6 +308,10 @@ backfill:
     assert (answer.status, *way(answer)) == (404, "bucket=404", "not-failed-over")
     answer, _ = await e.get("/img/")
     assert (answer.status, *way(answer)) == (404, "bucket=404", "bad-key")
+    # Very many jobs may wait, each with what its sources get.
+    answer, _ = await e.get("/img/c", x_style="x" * 20_000)
+    assert (answer.status, answer.headers["X-Edge-Origin"]) == (404, "bucket=404")
+    assert len(maker.asked) == 1
 
 
 async def test_a_source_that_may_be_asked_seldom_is_waited_for(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from edgeproxy.backfill import writer
 from tests.conftest import Exchange, Script, ScriptedOrigin
 from tests.stories.conftest import Build, House
 
@@ -161,6 +162,31 @@ async def test_a_bucket_that_does_not_answer_costs_the_source_nothing(house: Bui
         await h.edge.gateway.app.backfilled()
     assert h.edge.counts() == {"queued": 1, "retried": 1, "dead-write-failed": 1}
     assert h.site.lines == ["GET /a"]
+
+
+async def test_what_has_more_parts_than_an_object_may_is_given_up_before_the_end(
+    house: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 User Guide, "Multipart upload limits": its length is not known before."""
+    monkeypatch.setattr(writer, "_MAX_PARTS", 2)
+
+    async def told(exchange: Exchange) -> None:
+        if exchange.method == "HEAD":
+            await exchange.answer(200)
+            return
+        await exchange.send(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
+        mib = b"%x\r\n%b\r\n" % (2**20, bytes(2**20))
+        for _ in range(10 if exchange.target == "/fits" else 12):
+            await exchange.send(mib)
+        await exchange.send(b"0\r\n\r\n")
+
+    h = await house(told)
+    await h.edge.get("/a", "HEAD")
+    await h.edge.get("/fits", "HEAD")
+    assert await h.stored() == {"fits": 10 * 2**20}
+    assert h.edge.counts() == {"queued": 2, "skipped-too-large": 1, "stored": 1}
+    uploads = await h.s3.list_multipart_uploads(Bucket=h.bucket)
+    assert "Uploads" not in uploads
 
 
 WRITES = """

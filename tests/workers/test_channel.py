@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from edgeproxy.admin.operated import NotDoneError
+from edgeproxy.backfill.job import State
 from edgeproxy.workers import supervisor
 from edgeproxy.workers.channel import Channel, ChannelClosedError
-from edgeproxy.workers.merging import merged
+from edgeproxy.workers.merging import OF_THE_DISK, merged
 from edgeproxy.workers.supervisor import Slot
 
 
@@ -114,8 +115,9 @@ def test_the_state_of_all() -> None:
     disk = {"entries": 4, "used_bytes": 5, "max_bytes": 6, "faults": 1}
     jobs = {"queued": 2, "dead": 1, "faults": 1}
     states = [{**one, "disk": disk, "jobs": jobs}, {**other, "disk": disk, "jobs": jobs}]
-    assert merged(states, frozenset({"disk"}))["jobs"] == {"queued": 4, "dead": 2, "faults": 2}
-    assert merged(states, frozenset({"disk", "jobs"})) == {
+    assert merged(states, {"disk": OF_THE_DISK})["jobs"] == {"queued": 4, "dead": 2, "faults": 2}
+    assert merged(states, {"jobs": {State.QUEUED}})["jobs"] == {"queued": 2, "dead": 2, "faults": 2}
+    assert merged(states, {"disk": OF_THE_DISK, "jobs": frozenset(State)}) == {
         "workers": 2,
         "uptime_s": 9.0,
         "requests": {"by_status": {"200": 3, "404": 1}},

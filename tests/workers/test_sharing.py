@@ -32,6 +32,11 @@ def test_a_queue_in_a_file_is_one_for_all() -> None:
     assert (part.backfill.queue, part.backfill.queue_size) == ("sqlite", 100)
 
 
+def test_none_of_what_nobody_is_to_have() -> None:
+    part = share(parse(TEXT.replace("concurrency: 8", "concurrency: 0") + "state: {folder: /x}\n", {}))
+    assert part.backfill.concurrency == 0
+
+
 def test_the_rest_is_the_same_for_all() -> None:
     part, whole = share(parse(TEXT, {})), parse(TEXT, {})
     assert part.default_behavior == whole.default_behavior

@@ -77,11 +77,13 @@ class NodeState:
     """The last that it told."""
     pending: tuple[float, ...] = field(default=(), repr=False)
     """When the requests that it has not answered were sent, the oldest first."""
+    answering: int = 0
+    """Requests to which it has begun to answer, and whose body is on its way."""
 
     @property
     def in_flight(self) -> int:
-        """How many requests it has not answered."""
-        return len(self.pending)
+        """How many requests it has not answered to the end."""
+        return len(self.pending) + self.answering
 
 
 def sent(state: NodeState, now: float) -> NodeState:
@@ -91,11 +93,37 @@ def sent(state: NodeState, now: float) -> NodeState:
 
 def ended(state: NodeState, sent_at: float, outcome: Outcome, now: float, rules: Rules) -> NodeState:
     """The state after a request that was `sent` at `sent_at` ended; each has to end once."""
-    place = bisect_left(state.pending, sent_at)
     return replace(
         state,
-        pending=state.pending[:place] + state.pending[place + 1 :],
+        pending=_less(state.pending, sent_at),
         latency=_learnt(state.latency, outcome, now - sent_at, now, rules),
+        breaker=settled(state.breaker, outcome, sent_at, now, rules.ejection),
+    )
+
+
+def begun(state: NodeState, sent_at: float, now: float, rules: Rules) -> NodeState:
+    """The state after the head of a good answer came: `finished` tells of its body, in place of `ended`.
+
+    What a body takes lies with its size and with whoever reads it. So it is the head that is waited for and
+    whose time is learnt, and the head that closes the breaker of a node on probation: a stream may never end.
+    """
+    breaker = state.breaker
+    if breaker.until is not None:
+        breaker = settled(breaker, Outcome.OK, sent_at, now, rules.ejection)
+    return replace(
+        state,
+        pending=_less(state.pending, sent_at),
+        answering=state.answering + 1,
+        latency=answered(state.latency, now - sent_at, now, rules.decay_s),
+        breaker=breaker,
+    )
+
+
+def finished(state: NodeState, sent_at: float, outcome: Outcome, now: float, rules: Rules) -> NodeState:
+    """The state after the body of an answer that had `begun` came, was cut or was not wanted any more."""
+    return replace(
+        state,
+        answering=state.answering - 1,
         breaker=settled(state.breaker, outcome, sent_at, now, rules.ejection),
     )
 
@@ -108,6 +136,11 @@ def pinged(state: NodeState, ping: Ping, rules: Rules) -> NodeState:
         ping=ping,
         head=state.head if ping.head is None else ping.head,
     )
+
+
+def _less(pending: tuple[float, ...], sent_at: float) -> tuple[float, ...]:
+    place = bisect_left(pending, sent_at)
+    return pending[:place] + pending[place + 1 :]
 
 
 def _learnt(latency: Latency, outcome: Outcome, took_s: float, now: float, rules: Rules) -> Latency:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.core.balancing.breaker import Ejection, Outcome, Phase
 from edgeproxy.core.balancing.health import Verdict
-from edgeproxy.core.balancing.nodes import Node, NodeState, Ping, Rules, ended, pinged, sent
+from edgeproxy.core.balancing.nodes import Node, NodeState, Ping, Rules, begun, ended, finished, pinged, sent
 from tests.core.conftest import steady
 
 RULES = Rules(ejection=Ejection(failures=2))
@@ -66,3 +66,28 @@ def test_what_was_sent_and_has_ended_is_not_in_flight(events: list[tuple[Outcome
         if place < len(open_):
             state = ended(state, open_.pop(place), outcome, now, RULES)
         assert state.pending == tuple(open_)
+
+
+def test_it_is_the_head_that_is_waited_for_and_the_body_that_is_in_flight() -> None:
+    state = begun(sent(STATE, 1.0), 1.0, 1.5, RULES)
+    assert (state.pending, state.in_flight, state.latency.peak_s) == ((), 1, 0.5)
+    state = finished(state, 1.0, Outcome.OK, 900.0, RULES)
+    assert (state.in_flight, state.latency.peak_s) == (0, 0.5)
+
+
+def test_bodies_that_are_cut_eject_a_node_whose_heads_are_well() -> None:
+    state = STATE
+    for at in (1.0, 2.0):
+        state = begun(sent(state, at), at, at + 0.1, RULES)
+        state = finished(state, at, Outcome.FAILED, at + 0.2, RULES)
+    assert state.breaker.phase(2.2) is Phase.OPEN
+    assert state.in_flight == 0
+
+
+def test_a_stream_that_never_ends_brings_a_node_back_by_its_head() -> None:
+    state = STATE
+    for _ in range(2):
+        state = ended(sent(state, 1.0), 1.0, Outcome.FAILED, 1.1, RULES)
+    state = begun(sent(state, 9.0), 9.0, 9.1, RULES)
+    assert state.breaker.phase(9.1) is Phase.CLOSED
+    assert finished(state, 9.0, Outcome.ABANDONED, 99.0, RULES).breaker == state.breaker

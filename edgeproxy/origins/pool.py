@@ -1,0 +1,255 @@
+"""Several equal servers as one origin.
+
+What is known of a node is with its `Member`. Requests tell it by `sent` and the `Call` they get for that; who
+checks nodes looks at `members` each time anew, asks `pinging.ping` and says `Member.pinged`; who finds that
+there are other nodes now says `PoolOrigin.replace`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+
+from edgeproxy import __version__
+from edgeproxy.core.balancing.breaker import Outcome
+from edgeproxy.core.balancing.budget import HEDGES, Budget, Hedging, earned, hedge_after_s, spent
+from edgeproxy.core.balancing.budget import opened as opened_budget
+from edgeproxy.core.balancing.fitness import Fit, NobodyFit, candidates
+from edgeproxy.core.balancing.judging import judged
+from edgeproxy.core.balancing.nodes import Duty, Ping
+from edgeproxy.core.balancing.quantiles import Durations, noted
+from edgeproxy.core.balancing.race import Finish, after_race
+from edgeproxy.core.balancing.ranking import NO_TURNS, Algorithm, Asked, Order, Random, ranked
+from edgeproxy.core.balancing.retrying import is_idempotent
+from edgeproxy.core.errors import UnavailableError
+from edgeproxy.core.failover import Attempt
+from edgeproxy.core.jsonrpc import methods_in
+from edgeproxy.core.message import Request
+from edgeproxy.core.reason import Reason
+from edgeproxy.origins.annotating import for_the_whole, with_members
+from edgeproxy.origins.base import Reply
+from edgeproxy.origins.conduct import Conduct
+from edgeproxy.origins.errand import Errand
+from edgeproxy.origins.held import Held, Room, held
+from edgeproxy.origins.member import Endpoint, Member
+from edgeproxy.origins.pinging import ping
+
+USER_AGENT = "edgeproxy"
+
+
+class PoolOrigin:
+    """An origin of several nodes: asks the fittest, another one where that is safe, two where it helps.
+
+    RFC 9110 §9.2.2 for what is safe to repeat.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        conduct: Conduct,
+        elapsed: Callable[[], float],
+        random: Random,
+    ) -> None:
+        """`elapsed` is the monotonic clock, `random` gives numbers in [0, 1)."""
+        self.name = name
+        self.conduct = conduct
+        self._elapsed = elapsed
+        self._random = random
+        self._members: Mapping[str, Member] = MappingProxyType({})
+        self._duties: dict[str, Duty] = {}
+        self._turns = NO_TURNS
+        self._durations = Durations()
+        now = elapsed()
+        self._retries = opened_budget(now, conduct.retry_budget)
+        self._hedges = opened_budget(now, HEDGES)
+        self._room = Room(conduct.held_together)
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    # The nodes.
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The nodes as they are now, in the order in which they were given."""
+        return tuple(self._members.values())
+
+    def now(self) -> float:
+        """The monotonic clock's time, by which the nodes' states tell theirs."""
+        return self._elapsed()
+
+    async def replace(self, endpoints: Sequence[Endpoint], conduct: Conduct | None = None) -> None:
+        """From now on these are the nodes, and that the conduct. Names have to differ.
+
+        What is known of a node stays, if it is reached as before. Requests that are under way end where
+        they are.
+        """
+        if conduct is not None:
+            self.conduct = conduct
+        rules = self.conduct.rules
+        members: dict[str, Member] = {}
+        for endpoint in endpoints:
+            member = self._members.get(endpoint.name)
+            if member is not None and member.is_reached_as(endpoint):
+                member.renewed(endpoint, rules)
+            else:
+                member = Member(endpoint, rules, self._elapsed)
+                member.put_on(self._duties.get(endpoint.name, Duty.READY))
+                await member.open()
+            members[endpoint.name] = member
+        leaving = [member for member in self.members if members.get(member.name) is not member]
+        self._members = MappingProxyType(members)
+        for member in leaving:
+            task = asyncio.get_running_loop().create_task(member.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for task in self._retiring:
+            task.cancel()
+        for member in self.members:
+            await member.close()
+
+    def put_on(self, node: str, duty: Duty) -> None:
+        """What the operator lets the node called `node` do.  Raises `KeyError`."""
+        self._members[node].put_on(duty)
+        self._duties[node] = duty
+
+    async def ping(self, node: str) -> Ping:
+        """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`."""
+        member = self._members[node]
+        found = await ping(member, self.conduct.check, self._elapsed)
+        member.pinged(found)
+        return found
+
+    # Requests.
+
+    async def fetch(self, request: Request) -> Reply:
+        """Ask until there is an answer to give.  Raises `OriginError`."""
+        conduct = self.conduct
+        self._retries = earned(self._retries, self._elapsed(), conduct.retry_budget)
+        self._hedges = earned(self._hedges, self._elapsed(), HEDGES)
+        body = await held(request.body, conduct.max_held, self._room) if request.body is not None else None
+        try:
+            sent = _named(for_the_whole(request) if conduct.annotates else request)
+            errand = Errand(self, sent, body, is_idempotent=self._is_idempotent(request.method, body))
+            reply = await errand.run()
+        finally:
+            if body is not None:
+                body.release()
+        took_s = reply.trail[-1].took_s
+        if took_s is not None:
+            self._durations = noted(self._durations, took_s, self._elapsed())
+        if not conduct.annotates:
+            return reply
+        members = {"__server__": reply.trail[-1].node, "__version__": __version__}
+        return await with_members(reply, request.method, members, conduct.max_held, self._room)
+
+    def _is_idempotent(self, method: str, body: Held | None) -> bool:
+        listed = self.conduct.idempotent_calls
+        calls = methods_in(body.whole) if listed and method == "POST" and body and body.whole else ()
+        return is_idempotent(method, calls, listed)
+
+    # What an errand asks.
+
+    async def choice(self, client: str, tried: frozenset[str] = frozenset()) -> Member | NobodyFit:
+        """Who is asked next for `client`, by its address; `tried` are those that the request was at."""
+        fit = self.candidates(tried)
+        if isinstance(fit, NobodyFit):
+            return fit
+        if self.conduct.algorithm is Algorithm.RACE:
+            return await self._raced(fit)
+        found = ranked(self.conduct.algorithm, fit.states, self._asked(client), self._turns)
+        self._turns = found.turns
+        return self._members[found.order[0].name]
+
+    def candidates(self, tried: frozenset[str] = frozenset()) -> Fit | NobodyFit:
+        """Who may be asked now."""
+        states = [member.state for member in self.members]
+        return candidates(states, self._elapsed(), self.conduct.rules.max_lag, tried)
+
+    def order(self, fit: Fit, client: str) -> Order:
+        """In which order they would be asked for `client`; it is nobody's turn for that."""
+        return ranked(self.conduct.algorithm, fit.states, self._asked(client), self._turns).order
+
+    def _asked(self, client: str) -> Asked:
+        conduct = self.conduct
+        return Asked(
+            self._elapsed(),
+            self._random,
+            client,
+            max_ping_age_s=3 * conduct.check_every_s,
+            decay_s=conduct.rules.decay_s,
+        )
+
+    async def _raced(self, fit: Fit) -> Member | NobodyFit:
+        """Who answers a ping first. The others' pings are given up; no verdict follows from any."""
+        racers = self.order(fit, "")
+        if len(racers) == 1:
+            return self._members[racers[0].name]
+        loop = asyncio.get_running_loop()
+        pings = {
+            loop.create_task(ping(self._members[node.name], self.conduct.check, self._elapsed)): node
+            for node in racers
+        }
+        finishes: list[Finish] = []
+        running = set(pings)
+        try:
+            while running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                ended = sorted((task.result().at, pings[task].name, task) for task in done)
+                finishes += [Finish(pings[task], task.result().took_s is not None) for _, _, task in ended]
+                if any(finish.is_ok for finish in finishes):
+                    return self._members[after_race(racers, finishes)[0].name]
+        finally:
+            for task in running:
+                task.cancel()
+            for task in running:
+                with suppress(asyncio.CancelledError):
+                    await task
+        return NobodyFit(tuple((node.name, Reason.NODE_DOWN) for node in racers))
+
+    def judged(self, member: Member, status: int) -> Outcome:
+        """Whether an answer with this status speaks for the node."""
+        states = [other.state for other in self.members]
+        return judged(member.name, status, states, self.conduct.failures, self.conduct.max_ejected)
+
+    def nobody(self, why: NobodyFit) -> UnavailableError:
+        """The error of a request for which there is no node."""
+        now = self._elapsed()
+        waits_s = [self.conduct.check_every_s]
+        waits_s += [m.state.breaker.until - now for m in self.members if m.state.breaker.until is not None]
+        message = f"{self.name}: no node may be asked ({why})"
+        error = UnavailableError(why.reason, message, retry_after_s=max(min(waits_s), 1.0))
+        error.trail = (Attempt(self.name, 503, why.reason),)
+        return error
+
+    def may_spend(self) -> Reason | None:
+        """Take a retry from the budget, if there is one left."""
+        left = spent(self._retries, self._elapsed(), self.conduct.retry_budget)
+        if isinstance(left, Budget):
+            self._retries = left
+            return None
+        return left
+
+    def may_hedge(self) -> Reason | None:
+        """Take a hedge from the budget, if there is one left."""
+        left = spent(self._hedges, self._elapsed(), HEDGES)
+        if isinstance(left, Budget):
+            self._hedges = left
+            return None
+        return left
+
+    def hedge_after_s(self) -> float | None:
+        """Seconds after which a second node is asked beside the first; None: not at all."""
+        return hedge_after_s(self._durations, self._elapsed(), Hedging()) if self.conduct.hedges else None
+
+    def __repr__(self) -> str:
+        return f"PoolOrigin({self.name!r}, {len(self._members)} nodes)"
+
+
+def _named(request: Request) -> Request:
+    """`request` with a name for who sends it."""
+    if "user-agent" in request.headers:
+        return request
+    return replace(request, headers=request.headers.having(("User-Agent", USER_AGENT)))

@@ -1,0 +1,1 @@
+"""The configuration as a CloudFormation stack: CloudFront, bucket, queue and functions."""

@@ -1,0 +1,48 @@
+"""How commands ask the running gateway."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgeproxy.cli import common
+from edgeproxy.cli.main import main
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Takes its time over what it is to change."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.2)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"queued": 1000000}')
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Path]:
+    server = HTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path = tmp_path / "config.yaml"
+    path.write_text(f"""
+origins: {{site: {{type: http, url: "http://localhost"}}}}
+default_behavior: {{target_origin: site}}
+admin: {{listen: "127.0.0.1:{server.server_port}"}}
+""")
+    yield path
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_takes_long_is_waited_for(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million jobs are not tried again in a moment; that there is no gateway would be a lie."""
+    monkeypatch.setattr(common, "_PATIENCE_S", 0.05)
+    ran = CliRunner().invoke(main, ["backfill", "retry", "-c", str(config), "--state", "dead"])
+    assert (ran.exit_code, ran.output) == (0, "queued again: 1000000\n")
