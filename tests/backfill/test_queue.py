@@ -239,9 +239,6 @@ async def test_what_is_cancelled_is_done_no_more(make: Make, clock: Hand) -> Non
     assert await made.queue.extend([again]) == [], "what is wanted again is not cancelled any more"
 
 
-from edgeproxy.backfill import sqlite
-
-
 @pytest.mark.parametrize("kept_in", ["memory", "sqs"])
 async def test_the_jobs_of_several_workers_have_each_a_number_of_its_own(
     kept_in: str, clock: Hand, remote: Make
