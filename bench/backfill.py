@@ -11,13 +11,15 @@ import asyncio
 import json
 import multiprocessing
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from edgeproxy.store.tiers import Tiers
 from tests.servers import minio
 from tests.servers.server import S3Server
 
-ORIGIN, VIEWERS, ADMIN = 19410, 19411, 19412
+ORIGIN, VIEWERS, ADMIN = 18710, 18711, 18712
 SITE = f"http://127.0.0.1:{ORIGIN}"
 SMALL = 10 * 1024
 BLOCK = bytes(64 * 1024)
@@ -118,7 +120,7 @@ class Place:
             "aws_secret_access_key": keys[1],
         }
 
-    def text(self, *, has_state: bool) -> str:
+    def text(self, *, has_state: bool, concurrency: int | None = None) -> str:
         """A configuration over a new bucket."""
         self.number += 1
         bucket = f"bench-{self.number}"
@@ -132,12 +134,12 @@ class Place:
             endpoint=self.server.endpoint,
             user=self.server.access_key_id,
             password=self.server.secret_access_key,
-            concurrency=self.concurrency,
+            concurrency=concurrency or self.concurrency,
             state=f"state: {{folder: '{self.folder}/state-{self.number}'}}" if has_state else "",
         )
 
-    def file(self, *, has_state: bool) -> Path:
-        text = self.text(has_state=has_state)
+    def file(self, *, has_state: bool, concurrency: int | None = None) -> Path:
+        text = self.text(has_state=has_state, concurrency=concurrency)
         path = self.folder / f"config-{self.number}.yaml"
         path.write_text(text)
         return path
@@ -146,8 +148,25 @@ class Place:
         return parse(self.text(has_state=has_state), {})
 
 
-async def plain(place: Place, jobs: int) -> float:
-    """Jobs a second of a loop as one would write it."""
+@dataclass(slots=True)
+class Speed:
+    """What some jobs took: seconds by the clock, and of this process's CPU."""
+
+    jobs: int
+    began_s: float = field(default_factory=time.perf_counter)
+    began_cpu_s: float = field(default_factory=time.process_time)
+    rate: float = 0.0
+    cpu_ms: float = 0.0
+
+    def ended(self) -> "Speed":
+        """Jobs a second, and milliseconds of CPU a job."""
+        self.rate = self.jobs / (time.perf_counter() - self.began_s)
+        self.cpu_ms = (time.process_time() - self.began_cpu_s) * 1000 / self.jobs
+        return self
+
+
+async def plain(place: Place, jobs: int) -> Speed:
+    """How fast a loop is as one would write it."""
     bucket = place.config(has_state=False).origins["bucket"].bucket  # type: ignore[union-attr]
     config = AioConfig(s3={"addressing_style": "path"}, max_pool_connections=place.concurrency)
     numbers = iter(range(jobs))
@@ -164,19 +183,19 @@ async def plain(place: Place, jobs: int) -> float:
                     Bucket=bucket, Key=f"{number}/{SMALL}", Body=body, ContentType=answer.content_type
                 )
 
-        started = time.perf_counter()
+        speed = Speed(jobs)
         await asyncio.gather(*(work() for _ in range(place.concurrency)))
-        return jobs / (time.perf_counter() - started)
+        return speed.ended()
 
 
-def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
-    """Jobs a second of our worker over the queue named."""
+def worked(queue: str) -> Callable[[Place, int], Awaitable[Speed]]:
+    """How fast our worker is over the queue named."""
 
-    async def measured(place: Place, jobs: int) -> float:
+    async def measured(place: Place, jobs: int) -> Speed:
         config, clock = place.config(has_state=queue != "memory"), SystemClock()
         async with AsyncExitStack() as stack:
             origins = await origins_of(config, clock, stack)
-            writers = await writers_of(config, origins.buckets, stack)
+            writers = await writers_of(config, origins.buckets, clock, stack)
             waiting = await queue_of(
                 config, clock, frozenset(writers), on_fault=print, on_refused=lambda reason: None
             )
@@ -186,21 +205,21 @@ def worked(queue: str) -> Callable[[Place, int], Awaitable[float]]:
             stack.push_async_callback(tombstones.close)
             worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None, tombstones)
             stack.push_async_callback(worker.drain, 0)
-            started = time.perf_counter()
+            speed = Speed(jobs)
             for number in range(jobs):
                 path = f"/{number}/{SMALL}"
                 worker.offer(Job("media", path[1:].encode(), path, None, 2**40))
             await waiting.written()
             worker.start()
             await worker.idle()
-            took_s = time.perf_counter() - started
+            speed.ended()
             assert worker.counts["stored"] == jobs, worker.counts
-        return jobs / took_s
+        return speed
 
     return measured
 
 
-LOOPS: dict[str, Callable[[Place, int], Awaitable[float]]] = {
+LOOPS: dict[str, Callable[[Place, int], Awaitable[Speed]]] = {
     "plain aiohttp and aiobotocore": plain,
     "queue in memory": worked("memory"),
     "queue in a file (sqlite)": worked("sqlite"),
@@ -208,17 +227,25 @@ LOOPS: dict[str, Callable[[Place, int], Awaitable[float]]] = {
 
 
 def measure_jobs(place: Place, options: argparse.Namespace) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {name: [] for name in LOOPS}
-    for _ in range(options.rounds):
-        for name, loop in LOOPS.items():
-            rates[name].append(uvloop.run(loop(place, options.jobs)))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    alone = next(iter(medians.values()))
+    speeds: dict[str, list[Speed]] = {name: [] for name in LOOPS}
+    for number in range(options.rounds):
+        # There and back, so that nobody always comes first, or after the same one.
+        for name in list(LOOPS)[:: -1 if number % 2 else 1]:
+            speeds[name].append(uvloop.run(LOOPS[name](place, options.jobs)))
+    alone = next(iter(speeds.values()))
     title = f"10 KiB objects, {options.concurrency} at once"
-    print(f"{title:<42} {'jobs/s':>10} {'of the plain':>14}")
-    for name, median in medians.items():
-        print(f"{name:<42} {median:>10,.0f} {median / alone:>14.2f}")
-    return {"rates": rates, "medians": medians}
+    print(f"{title:<42} {'jobs/s':>10} {'of the plain':>14} {'CPU ms a job':>14}")
+    told: dict[str, Any] = {}
+    for name, measured in speeds.items():
+        rate = statistics.median(speed.rate for speed in measured)
+        # To that of the same round: what else the machine does changes from one to the next.
+        ratio = statistics.median(
+            ours.rate / theirs.rate for ours, theirs in zip(measured, alone, strict=True)
+        )
+        cpu_ms = statistics.median(speed.cpu_ms for speed in measured)
+        print(f"{name:<42} {rate:>10,.0f} {ratio:>14.2f} {cpu_ms:>14.2f}")
+        told[name] = {"rates": [speed.rate for speed in measured], "ratio": ratio, "cpu_ms": cpu_ms}
+    return told
 
 
 def drained(
@@ -252,48 +279,102 @@ def measure_large(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
-async def latencies(seconds: float) -> list[float]:
-    """Milliseconds of hits, one after the other, with a short rest between."""
-    took: list[float] = []
+async def latencies(seconds: float) -> dict[str, list[float]]:
+    """Milliseconds of hits and of misses, by turns, one after the other with a short rest between."""
+    took: dict[str, list[float]] = {"hits": [], "misses": []}
     async with aiohttp.ClientSession() as viewer:
         ending = time.perf_counter() + seconds
         while time.perf_counter() < ending:
-            started = time.perf_counter()
-            async with viewer.get(f"http://127.0.0.1:{VIEWERS}/hit/{SMALL}") as answer:
-                await answer.read()
-                assert answer.status == 200, answer.status
-            took.append((time.perf_counter() - started) * 1000)
-            await asyncio.sleep(0.002)
+            for kind, path in (("hits", "hit"), ("misses", f"miss/{time.perf_counter_ns()}")):
+                started = time.perf_counter()
+                async with viewer.get(f"http://127.0.0.1:{VIEWERS}/{path}/{SMALL}") as answer:
+                    await answer.read()
+                    assert answer.status == 200, answer.status
+                took[kind].append((time.perf_counter() - started) * 1000)
+                await asyncio.sleep(0.002)
     return took
 
 
-def measure_viewers(place: Place, options: argparse.Namespace) -> dict[str, Any]:
-    config = place.file(has_state=True)
-    gateway = subprocess.Popen(
+@contextmanager
+def serving(config: Path, *, nice: int = 0) -> Iterator[None]:
+    process = subprocess.Popen(
         [sys.executable, "-m", "edgeproxy", "serve", "--config", str(config)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: os.nice(nice),
     )
-    assert gateway.stderr is not None
-    gateway.stderr.readline()
-    uvloop.run(latencies(1))
-    idle = uvloop.run(latencies(options.seconds))
-    # More than it can do meanwhile.
-    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "pause", "-c", str(config)], check=True)
-    drained(place, *(f"/{number}/{SMALL}" for number in range(20_000)), enqueue=True, config=config)
-    subprocess.run([sys.executable, "-m", "edgeproxy", "backfill", "resume", "-c", str(config)], check=True)
-    busy = uvloop.run(latencies(options.seconds))
-    gateway.kill()
-    gateway.wait()
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b" serves " in line:
+            break
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def backfill(word: str, config: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "edgeproxy", "backfill", word, "-c", str(config)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+WAYS = {"by the gateway": None, "by another process": 0, "by another, at nice 19": 19}
+"""Who works at the jobs, and how nice it is."""
+
+
+def measure_viewers(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    print(
+        f"{'milliseconds, by turns idle and busy':<42} {'p50':>8} {'p99':>8} {'busy p50':>8} {'busy p99':>8}",
+        end="",
+    )
+    print(f" {'ratios':>12} {'jobs/s':>8}")
     told: dict[str, Any] = {}
-    print(f"{'hits, milliseconds':<42} {'p50':>10} {'p99':>14}")
-    for name, took in (("queue idle", idle), ("queue busy", busy)):
-        cuts = statistics.quantiles(took, n=100)
-        told[name] = {"p50": cuts[49], "p99": cuts[98]}
-        print(f"{name:<42} {cuts[49]:>10.2f} {cuts[98]:>14.2f}")
-    ratios = [told["queue busy"][cut] / told["queue idle"][cut] for cut in ("p50", "p99")]
-    print(f"{'busy, of idle':<42} {ratios[0]:>10.2f} {ratios[1]:>14.2f}")
+    for way, nice in WAYS.items():
+        working = place.file(has_state=True, concurrency=4)
+        gateway = working
+        if nice is not None:
+            # Viewers' own misses make no jobs then: what is measured is what the others do to them.
+            gateway = working.with_name(f"gateway-{working.name}")
+            gateway.write_text(working.read_text().replace("rules: [{}]", "rules: []"))
+            text = working.read_text().replace(str(VIEWERS), str(VIEWERS + 10))
+            working.write_text(text.replace(str(ADMIN), str(ADMIN + 10)))
+        took: dict[str, dict[str, list[float]]] = {
+            state: {"hits": [], "misses": []} for state in ("idle", "busy")
+        }
+        with ExitStack() as stack:
+            stack.enter_context(serving(gateway))
+            if nice is not None:
+                stack.enter_context(serving(working, nice=nice))
+            backfill("pause", working)
+            # More than it can do meanwhile.
+            drained(place, *(f"/{n}/{SMALL}" for n in range(10_000)), enqueue=True, config=working)
+            uvloop.run(latencies(1))
+            before = stored(place)
+            for _ in range(options.rounds):
+                for state, word in (("idle", "pause"), ("busy", "resume")):
+                    backfill(word, working)
+                    for kind, values in uvloop.run(latencies(options.seconds)).items():
+                        took[state][kind] += values
+            rate = (stored(place) - before) / (options.rounds * options.seconds)
+        told[way] = {"jobs_per_s": rate}
+        for kind in ("hits", "misses"):
+            idle, busy = (statistics.quantiles(took[state][kind], n=100) for state in ("idle", "busy"))
+            figures = [idle[49], idle[98], busy[49], busy[98]]
+            ratios = [busy[49] / idle[49], busy[98] / idle[98]]
+            told[way][kind] = {"idle": figures[:2], "busy": figures[2:], "ratios": ratios}
+            print(f"{f'{kind}, jobs done {way}':<42}", *(f"{figure:>8.2f}" for figure in figures), end="")
+            print(f" {ratios[0]:>5.2f} {ratios[1]:>6.2f} {rate:>8,.0f}")
     return told
+
+
+def stored(place: Place) -> int:
+    """How many jobs of the last queue have been done."""
+    with closing(sqlite3.connect(place.folder / f"state-{place.number}" / "backfill.sqlite")) as db:
+        return int(db.execute("SELECT max(id) FROM job WHERE state = 'stored'").fetchone()[0] or 0)
 
 
 MEASURES = {"jobs": measure_jobs, "large": measure_large, "viewers": measure_viewers}

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from edgeproxy.assembly.filling import Works, maker_of, works_of
+from edgeproxy.assembly.health import canary_of, lookout_of
 from edgeproxy.assembly.origins import origins_of
 from edgeproxy.assembly.pools import conduct_of, endpoints_of
 from edgeproxy.backfill.job import Job, Outcome, Stored
@@ -30,6 +31,7 @@ from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.health.names import Lookout
 from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
 from edgeproxy.origins.pools import Order, Pools
@@ -115,6 +117,7 @@ class App(Steered):
         works: Works,
         explainer: Explainer,
         pools: Pools,
+        lookout: Lookout,
         changes: Changes,
         observers: Observers,
         clock: Clock,
@@ -130,6 +133,7 @@ class App(Steered):
         self._source = works.source
         self._explainer = explainer
         self._pools = pools
+        self._lookout = lookout
         self._changes = changes
         self._started = clock.elapsed()
 
@@ -166,6 +170,7 @@ class App(Steered):
         self.config = config
         for name, section in pools_of(config).items():
             await self._pools.change(name, endpoints_of(section), conduct_of(section))
+        await self._lookout.look()
 
     async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
         """Have something done with a node.  Raises `ValueError` where there is none of this name."""
@@ -219,8 +224,11 @@ async def opened(
     observers: Observers | None = None,
     clock: Clock | None = None,
     member: Member | None = None,
+    watches: bool = True,
 ) -> AsyncIterator[App]:
     """The app of `config`, working until the context ends. Ends at once: `drain` first to end in peace.
+
+    `watches`: nodes of pools are checked and looked up all the time; otherwise nobody hears of us unasked.
 
     As a `member` of several it takes no folder: somebody else has done that for all of them.
     Raises `DiskError` and `QueueError`.
@@ -271,8 +279,17 @@ async def opened(
             await filler.bury_key(targets, key)
 
         changes = Changes(_buckets(config), gateway.invalidate, bury)
+        lookout = lookout_of(config, origins.pools, clock, observers.fault, stack)
+        by = f"{front.loop_id}/{member.number if member is not None else 0}"
+        if watches:
+            canary = await canary_of(config, origins.pools, clock, by, observers.fault, stack)
+            await lookout.look()
+            lookout.start()
+            canary.start()
         worker.start()
-        yield App(config, gateway, cache, flights, works, explainer, pools, changes, observers, clock)
+        yield App(
+            config, gateway, cache, flights, works, explainer, pools, lookout, changes, observers, clock
+        )
 
 
 def _as_it_is(_: str, origin: Origin) -> Origin:

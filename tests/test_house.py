@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("origins", "record"),
     ("store",),
-    ("backfill",),
+    ("backfill", "health"),
     ("assembly", "gateway", "lambdas", "log", "reloading"),
     ("lane",),
     ("explain",),

@@ -15,6 +15,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import urllib.error
@@ -47,6 +48,8 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 5)
     seconds = options.seconds or (1 if options.quick else 3)
     most, connections = (50_000, 1_000) if options.quick else (1_000_000, 10_000)
+    # Else what was started would go on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     origin = multiprocessing.Process(target=serve_origin, daemon=True)

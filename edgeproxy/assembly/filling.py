@@ -53,12 +53,12 @@ def groups_into(buckets: Mapping[str, S3Section]) -> dict[str, tuple[str, ...]]:
 
 
 async def writers_of(
-    config: Config, buckets: Mapping[str, S3Section], stack: AsyncExitStack
+    config: Config, buckets: Mapping[str, S3Section], clock: Clock, stack: AsyncExitStack
 ) -> dict[str, BucketWriter]:
     """A writer for each of these buckets, by the group's name; closed with `stack`."""
     writers: dict[str, BucketWriter] = {}
     for name, section in buckets.items():
-        writers[name] = _writer(section, config)
+        writers[name] = _writer(section, config, clock)
         await writers[name].open()
         stack.push_async_callback(writers[name].close)
     return writers
@@ -263,7 +263,7 @@ async def works_of(
 
     `number` is that of this process among all that serve.  Raises `QueueError`.
     """
-    writers = await writers_of(config, origins.buckets if fills else {}, stack)
+    writers = await writers_of(config, origins.buckets if fills else {}, clock, stack)
     queue = await queue_of(
         config,
         clock,
@@ -296,7 +296,7 @@ def maker_of(config: Config, worker: Worker) -> Maker:
     )
 
 
-def _writer(section: S3Section, config: Config) -> BucketWriter:
+def _writer(section: S3Section, config: Config, clock: Clock) -> BucketWriter:
     given, folder = section.credentials, config.state.folder
     return BucketWriter(
         section.bucket,
@@ -313,4 +313,6 @@ def _writer(section: S3Section, config: Config) -> BucketWriter:
         connections=(config.backfill.concurrency + config.backfill.make_concurrency)
         * config.backfill.parts_at_once,
         uploads=Uploads(folder / "uploads" if folder is not None else None),
+        now=clock.now,
+        random=random.random,
     )

@@ -19,7 +19,7 @@ from edgeproxy.origins.base import Origin
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
 from edgeproxy.origins.pool import PoolOrigin
-from edgeproxy.origins.s3 import Bucket, S3Origin
+from edgeproxy.origins.s3 import Bucket, S3Origin, Signed
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
 from edgeproxy.origins.wire import Patience, Wire
@@ -64,7 +64,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
     redirecting = {source.origin for source in config.backfill.sources.values() if source.follow_redirects}
     for name, section in config.origins.items():
         if isinstance(section, PoolSection):
-            single[name] = pools[name] = await _pool(name, section, clock, stack)
+            single[name] = pools[name] = await pool_of(name, section, clock, stack)
             continue
         wire = await _wire(name, section, stack)
         single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
@@ -124,20 +124,17 @@ def _origin(
     bucket = Bucket.at(
         section.bucket, region=section.region, endpoint=section.endpoint, style=section.addressing_style
     )
-    keys = _keys(name, section)
     return S3Origin(
         name,
-        bucket,
-        wire,
-        keys,
-        clock.now,
+        Signed(bucket, wire, _keys(name, section), clock.now),
         path=section.origin_path,
         custom_headers=custom,
         shows_notes=shows_notes,
     )
 
 
-async def _pool(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+async def pool_of(name: str, section: PoolSection, clock: Clock, stack: AsyncExitStack) -> PoolOrigin:
+    """The pool called `name`, closed with `stack`."""
     pool = PoolOrigin(name, conduct_of(section), clock.elapsed, random.random)
     stack.push_async_callback(pool.close)
     await pool.replace(endpoints_of(section))

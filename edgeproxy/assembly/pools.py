@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from edgeproxy.config.pool import NodeCredentials, PoolChecks, PoolNode, PoolOrigin
 from edgeproxy.core.balancing.budget import RETRIES
+from edgeproxy.core.checking import Wanted
 from edgeproxy.core.message import Headers
 from edgeproxy.origins.conduct import Conduct
 from edgeproxy.origins.member import Endpoint
@@ -31,6 +32,7 @@ def endpoints_of(section: PoolOrigin) -> list[Endpoint]:
             _headers(section, node),
             patience,
             section.tls_verify,
+            each_address=node.addresses == "each",
         )
         for node in section.nodes
     ]
@@ -58,7 +60,9 @@ def check_of(section: PoolChecks) -> Check:
         method=section.method,
         body=section.body.encode() if section.body is not None else None,
         content_type=section.content_type,
-        statuses=section.expect_status,
+        wanted=Wanted(
+            section.expect_status, section.expect_pointer, section.expect_value, section.head_pointer
+        ),
         timeout_s=section.timeout,
     )
 
@@ -71,6 +75,7 @@ def conduct_of(section: PoolOrigin) -> Conduct:
         rules=section.rules(),
         check=check_of(checks),
         check_every_s=checks.interval,
+        is_checked=section.checks is not None,
         attempts=section.retries.attempts,
         retry_on=section.retries.on_status,
         retry_budget=replace(RETRIES, share=section.retries.share),

@@ -91,6 +91,29 @@ class Moment:
     elapsed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How an attempt has ended, and in how many seconds the job is due again, if it is to be QUEUED."""
+
+    lease: Lease
+    ending: Ending
+    took_s: float
+    retry_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What came of a turn."""
+
+    settled: list[bool]
+    """For each whether the lease held; otherwise nothing has changed."""
+    leased: list[Lease | Lost]
+    next_due: float | None
+    """When one more job will be due, or was, by the monotonic clock; None if that is not known."""
+    live: int
+    """How many live jobs there are."""
+
+
 class Ledger:
     """All jobs of a machine. One thread at a time."""
 
@@ -200,38 +223,67 @@ class Ledger:
             row = _live_row(db, job)
             return row is not None and row[3] == State.LEASED and row[5] > at.elapsed
 
-    def lease(self, groups: frozenset[str], at: Moment) -> tuple[Lease | Lost | None, float | None, int]:
-        """A job of `groups` that is due, else when the next one will be, by the monotonic clock;
-
-        and how many live ones there are.
-        """
-        with self._asking() as db:
-            # Nobody else has to wait for one who only looks.
-            if _is_paused(db):
-                return None, None, _live(db)
-            first = _first_due(db, groups)
-            if first is None or first[0] > at.elapsed:
-                return None, first[0] if first is not None else None, _live(db)
+    def turn(self, settlings: Sequence[Settling], most: int, groups: frozenset[str], at: Moment) -> Turned:
+        """Settle these; then lease up to `most` jobs of `groups` that are due. One transaction for all."""
+        if not settlings:
+            with self._asking() as db:
+                # Nobody else has to wait for one who only looks.
+                rows = _first(db, groups, 1)
+                if not rows or rows[0][0] > at.elapsed:
+                    return Turned([], [], rows[0][0] if rows else None, _live(db))
         with self._changing() as db:
-            while True:
-                first = _first_due(db, groups)
-                if first is None or first[0] > at.elapsed:
-                    return None, first[0] if first is not None else None, _live(db)
-                (*row, turn) = db.execute(
-                    f"SELECT {_COLUMNS}, turn FROM job WHERE id = ?", (first[1],)
-                ).fetchone()
-                entry = _entry(row)
-                if entry.state is State.LEASED and entry.reason is Reason.CANCELLED:
-                    self._end(db, entry.number, CANCELLED, None, at.now)
-                elif entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
-                    self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
-                    return Lost(entry.job), None, _live(db)
-                elif isinstance(unread := _told(row), MessageError):
-                    # Of another version: it must not keep those behind it from being done.
-                    ending = Ending(State.FAILED, Reason.INTERNAL, f"the job cannot be read: {unread}")
-                    self._end(db, entry.number, ending, None, at.now)
-                else:
-                    return self._lease(db, entry.number, entry.job, turn, at), None, _live(db)
+            settled = [self._settle(db, settling, at) for settling in settlings]
+            if any(settled):
+                self._forget(db, at.now, len(settled))
+            leased: list[Lease | Lost] = []
+            next_due = None
+            while len(leased) < most:
+                room = most - len(leased)
+                # One more than there is room for tells when the next is due.
+                rows = _first(db, groups, room + 1)
+                due = [row for row in rows[:room] if row[0] <= at.elapsed]
+                next_due = rows[len(due)][0] if len(rows) > len(due) else None
+                if not due:
+                    break
+                leased += filter(None, (self._leased(db, row, at) for row in due))
+            return Turned(settled, leased, next_due, _live(db))
+
+    def _leased(self, db: sqlite3.Connection, row: Sequence[Any], at: Moment) -> Lease | Lost | None:
+        """A job that is due, and so is nobody's: None if it is not wanted any more."""
+        entry, turn = _entry(row[1:-1]), row[-1]
+        if entry.state is State.LEASED and entry.reason is Reason.CANCELLED:
+            self._end(db, entry.number, CANCELLED, None, at.now)
+            return None
+        if entry.state is State.LEASED and entry.job.attempt >= self._terms.attempts:
+            self._end(db, entry.number, Ending(State.DEAD, Reason.WORKER_LOST), None, at.now)
+            return Lost(entry.job)
+        if isinstance(unread := _told(row[1:-1]), MessageError):
+            # Of another version: it must not keep those behind it from being done.
+            ending = Ending(State.FAILED, Reason.INTERNAL, f"the job cannot be read: {unread}")
+            self._end(db, entry.number, ending, None, at.now)
+            return None
+        return self._lease(db, entry.number, entry.job, turn, at)
+
+    def _settle(self, db: sqlite3.Connection, settling: Settling, at: Moment) -> bool:
+        """The attempt, and unless it is to be QUEUED the job, has ended; False if the lease was lost."""
+        lease, ending = settling.lease, settling.ending
+        if ending.state is State.QUEUED and _is_cancelled(db, lease):
+            ending = CANCELLED
+        return _held(
+            db,
+            lease,
+            "state = ?, since = ?, until = ?, reason = ?, message = ?, bytes = ?, took_s = ?, changed_at = ?",
+            (
+                ending.state,
+                at.elapsed,
+                at.elapsed + settling.retry_in_s,
+                ending.reason,
+                ending.message,
+                ending.size,
+                settling.took_s,
+                at.now,
+            ),
+        )
 
     def _lease(self, db: sqlite3.Connection, number: int, job: Job, turn: int, at: Moment) -> Lease:
         db.execute(
@@ -252,31 +304,6 @@ class Ledger:
             return [
                 lease for lease in leases if not _held(db, lease, "since = ?, until = ?", (at.elapsed, until))
             ]
-
-    def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float, at: Moment) -> bool:
-        """The attempt, and unless it is to be QUEUED the job, has ended; False if the lease was lost."""
-        with self._changing() as db:
-            if not _held(db, lease, "turn = turn", ()):
-                return False
-            if ending.state is State.QUEUED and _is_cancelled(db, lease):
-                self._end(db, lease.number, CANCELLED, took_s, at.now)
-            elif ending.state is State.QUEUED:
-                db.execute(
-                    "UPDATE job SET state = 'queued', since = ?, until = ?, reason = ?, message = ?,"
-                    " took_s = ?, changed_at = ? WHERE id = ?",
-                    (
-                        at.elapsed,
-                        at.elapsed + retry_in_s,
-                        ending.reason,
-                        ending.message,
-                        took_s,
-                        at.now,
-                        lease.number,
-                    ),
-                )
-            else:
-                self._end(db, lease.number, ending, took_s, at.now)
-            return True
 
     def release(self, lease: Lease, in_s: float, reason: Reason | None, at: Moment) -> None:
         """Give it back, to be due in `in_s`; the attempt does not count."""
@@ -371,12 +398,18 @@ class Ledger:
             " WHERE id = ?",
             (ending.state, ending.reason, ending.message, ending.size, took_s, now, number),
         )
-        # Some more than the one that was added, so that a list that is too long becomes shorter.
+        self._forget(db, now, 1)
+
+    def _forget(self, db: sqlite3.Connection, now: float, ended: int) -> None:
+        """Remember no more ended jobs than may be, now that some have been added."""
+        # Some more than were added, so that a list that is too long becomes shorter.
         (jobs,) = db.execute(f"SELECT sum(jobs) FROM tally WHERE NOT {_LIVE}").fetchone()
         oldest = f"SELECT id FROM job WHERE NOT {_LIVE} ORDER BY changed_at LIMIT ?"
-        too_many = max(0, min(jobs - self._terms.history, _AT_ONCE))
-        db.execute(f"DELETE FROM job WHERE id IN ({oldest})", (too_many,))
-        db.execute(f"DELETE FROM job WHERE id IN ({oldest}) AND changed_at < ?", (_AT_ONCE, now - _KEPT_S))
+        most = _AT_ONCE * ended
+        too_many = min(jobs - self._terms.history, most)
+        if too_many > 0:
+            db.execute(f"DELETE FROM job WHERE id IN ({oldest})", (too_many,))
+        db.execute(f"DELETE FROM job WHERE id IN ({oldest}) AND changed_at < ?", (most, now - _KEPT_S))
 
     def __repr__(self) -> str:
         return f"Ledger({self._path.name})"
@@ -429,18 +462,24 @@ def _where(wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
     return " AND ".join(conditions), tuple(values)
 
 
-def _first_due(db: sqlite3.Connection, groups: Iterable[str]) -> tuple[float, int] | None:
-    """When the first job of `groups` is due, and its id."""
+def _first(db: sqlite3.Connection, groups: Iterable[str], most: int) -> list[tuple[Any, ...]]:
+    """The jobs of `groups` that are due first, at most so many: `until`, the columns and `turn` of each.
+
+    None while they are paused.
+    """
+    if _is_paused(db):
+        return []
     # A query for each, or the jobs of others would have to be passed over one by one.
-    found = (
-        db.execute(
-            f"SELECT until, id FROM job INDEXED BY job_due WHERE {_LIVE} AND target = ?"
-            " ORDER BY until, id LIMIT 1",
-            (group,),
-        ).fetchone()
+    found = [
+        row
         for group in groups
-    )
-    return min((row for row in found if row is not None), default=None)
+        for row in db.execute(
+            f"SELECT until, {_COLUMNS}, turn FROM job INDEXED BY job_due WHERE {_LIVE} AND target = ?"
+            " ORDER BY until, id LIMIT ?",
+            (group, most),
+        )
+    ]
+    return sorted(found, key=lambda row: row[:2])[:most]
 
 
 def _held(db: sqlite3.Connection, lease: Lease, change: str, values: tuple[Any, ...]) -> bool:

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from edgeproxy.backfill.job import LIVE, Ending, Entry, Job, Lease, Lost, State, Wanted
-from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment
+from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment, Settling, Turned
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
@@ -69,6 +70,9 @@ class SqliteQueue:
         self._written = asyncio.Event()
         self._written.set()
         self._putting: asyncio.Task[None] | None = None
+        self._settling: list[tuple[Settling, asyncio.Future[bool]]] = []
+        self._leasing: list[asyncio.Future[Lease | Lost | None]] = []
+        self._turning: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Make the file ready.  Raises `QueueError`."""
@@ -96,15 +100,10 @@ class SqliteQueue:
     async def lease(self) -> Lease | Lost | None:
         """See `Queue`."""
         self._bell.hush()
-        try:
-            lease, self._next_due, self._live = await self._do(
-                self._ledger.lease, self._groups, self._moment()
-            )
-        except LedgerError as error:
-            self._note(error)
-            self._next_due = None
-            return None
-        return lease
+        leased: asyncio.Future[Lease | Lost | None] = asyncio.get_running_loop().create_future()
+        self._leasing.append(leased)
+        self._take_turns()
+        return await leased
 
     async def take(self, job: Job) -> Lease | Reason:
         """See `Queue`."""
@@ -143,17 +142,43 @@ class SqliteQueue:
     async def settle(self, lease: Lease, ending: Ending, took_s: float, retry_in_s: float = 0.0) -> bool:
         """See `Queue`."""
         self._live_since.pop(lease.job.identity, None)
-        try:
-            done = await self._do(self._ledger.settle, lease, ending, took_s, retry_in_s, self._moment())
-        except LedgerError as error:
-            # The lease will run out; whoever takes the job then finds that the object is there.
-            self._note(error)
-            return True
+        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._settling.append((Settling(lease, ending, took_s, retry_in_s), settled))
+        self._take_turns()
+        done = await settled
         if done and ending.state is State.QUEUED:
             self._bell.ring()
-        elif done:
-            self._live -= 1
         return done
+
+    def _take_turns(self) -> None:
+        if self._turning is None or self._turning.done():
+            self._turning = asyncio.get_running_loop().create_task(self._turns())
+
+    async def _turns(self) -> None:
+        """Settle and lease: together, while the thread is at it, what many want."""
+        while self._settling or self._leasing:
+            (settling, self._settling), (leasing, self._leasing) = (self._settling, []), (self._leasing, [])
+            try:
+                turned = await self._do(
+                    self._ledger.turn,
+                    [one for one, _ in settling],
+                    len(leasing),
+                    self._groups,
+                    self._moment(),
+                )
+                self._live = turned.live
+            except LedgerError as error:
+                # The leases will run out; whoever takes the jobs then finds that the objects are there.
+                self._note(error)
+                turned = Turned([True] * len(settling), [], None, self._live)
+            if leasing:
+                self._next_due = turned.next_due
+            if turned.next_due is not None and turned.next_due <= self._clock.elapsed():
+                self._bell.ring()
+            for (_, settled), held in zip(settling, turned.settled, strict=True):
+                _tell(settled, held)
+            for leased, lease in zip_longest(leasing, turned.leased):
+                _tell(leased, lease)
 
     async def release(self, lease: Lease, in_s: float = 0.0, reason: Reason | None = None) -> None:
         """See `Queue`."""
@@ -224,6 +249,8 @@ class SqliteQueue:
         self._offered.set()
         if self._putting is not None:
             await self._putting
+        if self._turning is not None:
+            await self._turning
         self._thread.shutdown()
         self._ledger.close()
 
@@ -301,3 +328,9 @@ class SqliteQueue:
 
     def __repr__(self) -> str:
         return f"SqliteQueue({self._path.name}, {self._live} of {self._terms.capacity})"
+
+
+def _tell(waiting: "asyncio.Future[T]", result: T) -> None:
+    # Whoever waited may have gone: a lease runs out by itself.
+    if not waiting.done():
+        waiting.set_result(result)

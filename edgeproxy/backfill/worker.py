@@ -167,7 +167,7 @@ class Worker:
     async def idle(self) -> None:
         """Return when no job waits or is at work."""
         await self._queue.written()
-        while await self.live():
+        while await self.live() or self._attempts:
             # Others may settle the last one.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -222,17 +222,29 @@ class Worker:
 
     async def _next(self) -> Lease | None:
         """A job; None when the worker is to stop."""
+        # All who are free ask at once, which costs a queue in a file no more; but one waits for all.
+        lease = await self._leased()
+        if lease is not None:
+            return lease
         async with self._turn:
             while not self._is_stopping:
-                lease = await self._queue.lease()
-                if isinstance(lease, Lost):
-                    self._bury(lease.job)
-                elif lease is not None and self._is_stopping:
-                    await self._queue.release(lease)
-                elif lease is not None:
+                lease = await self._leased()
+                if lease is not None:
                     return lease
-                elif not self._is_stopping:
+                if not self._is_stopping:
                     await self._queue.arrival()
+        return None
+
+    async def _leased(self) -> Lease | None:
+        """A job, if there is one that is due."""
+        while not self._is_stopping:
+            lease = await self._queue.lease()
+            if isinstance(lease, Lost):
+                self._bury(lease.job)
+            elif lease is not None and self._is_stopping:
+                await self._queue.release(lease)
+            else:
+                return lease
         return None
 
     def _bury(self, job: Job) -> None:

@@ -321,7 +321,7 @@ class _Run:
             raise window.broken.result()
 
     async def _writers(self) -> dict[str, BucketWriter]:
-        return await writers_of(self._config, self._origins.buckets, self._stack)
+        return await writers_of(self._config, self._origins.buckets, self._clock, self._stack)
 
     @staticmethod
     def _open(sums: list[Sum]) -> int:

@@ -40,6 +40,8 @@ class Window(MemoryQueue):
         self._rows: dict[tuple[str, bytes], Row] = {}
         self._last = 0
         self._is_read = False
+        # Several ask at once, and each part of the roll is to be read by one of them.
+        self._reading = asyncio.Lock()
         self._unwritten: list[tuple[int, Ending]] = []
         self.outcomes: Counter[State] = Counter()
         self.stored_bytes = 0
@@ -47,8 +49,9 @@ class Window(MemoryQueue):
 
     async def lease(self) -> Lease | Lost | None:
         """See `Queue`."""
-        if not self._is_read and len(self._rows) <= SIZE - _BATCH:
-            await self._read()
+        async with self._reading:
+            if not self._is_read and len(self._rows) <= SIZE - _BATCH:
+                await self._read()
         lease = await super().lease()
         if isinstance(lease, Lost):
             await self._note(lease.job, Ending(State.DEAD, Reason.WORKER_LOST))

@@ -9,6 +9,7 @@ import click
 
 from edgeproxy import __version__
 from edgeproxy.cli.backfill import backfill
+from edgeproxy.cli.canary import canary
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
 from edgeproxy.cli.package import package
 from edgeproxy.cli.pool import pool
@@ -127,7 +128,8 @@ def _explained_offline(config: Config, request: Any) -> Any:
     async def offline() -> Any:
         cache = config.cache.model_copy(update={"disk": None})
         backfill = config.backfill.model_copy(update={"queue": "memory"})
-        async with opened(config.model_copy(update={"cache": cache, "backfill": backfill})) as app:
+        alone = config.model_copy(update={"cache": cache, "backfill": backfill})
+        async with opened(alone, watches=False) as app:
             return await app.explain(request)
 
     click.echo(
@@ -197,6 +199,7 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
 
 
 main.add_command(backfill)
+main.add_command(canary)
 main.add_command(package)
 main.add_command(pool)
 main.add_command(template)

@@ -82,6 +82,8 @@ def _told(node: dict[str, Any]) -> str:
     parts = [f"{node['name']}: {node['duty']}, {node['health']}"]
     if node["ping_ms"] is not None:
         parts.append(f"last ping {node['ping_ms']:g} ms")
+    if node["ping_failure"]:
+        parts.append(f"last ping failed ({node['ping_failure']})")
     if node["in_flight"]:
         parts.append(f"{node['in_flight']} in flight")
     if node["why"]:

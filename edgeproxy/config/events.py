@@ -1,21 +1,15 @@
 """What the buckets tell of changes: the section of the notifications that we take."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Discriminator, SecretStr, Tag
+from pydantic import SecretStr
 
 from edgeproxy.config.fields import VisibleText
 from edgeproxy.config.kinds import Secret, Text
-from edgeproxy.config.origins import Credentials
+from edgeproxy.config.origins import AwsKeys
 from edgeproxy.config.section import EachOnce, Section
 
 _PRINCIPAL = Text("[!-~]+", 'who did it, such as "edgeproxy" or "AWS:AROAEXAMPLE:*"', "name")
-
-
-def _shape_of_credentials(value: object) -> str | None:
-    if value == "default":
-        return "<word>"
-    return "<keys>" if isinstance(value, dict | Credentials) else None
 
 
 class EventQueue(Section):
@@ -31,14 +25,7 @@ class EventQueue(Section):
     ]
     """URL of the queue; says also where the server is, and on AWS the region. Each message is for one reader:
     every gateway needs a queue of its own."""
-    credentials: Annotated[
-        Annotated[Literal["default"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
-        Discriminator(
-            _shape_of_credentials,
-            custom_error_type="shape",
-            custom_error_message="default or {access_key_id: ..., secret_access_key: ...}",
-        ),
-    ] = "default"
+    credentials: AwsKeys = "default"
     """Keys; or `default`, which asks the AWS provider chain (environment, profile, role)."""
 
 

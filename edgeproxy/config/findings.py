@@ -14,7 +14,7 @@ from edgeproxy.config.schema import SHAPES, Config
 from edgeproxy.config.section import Section
 
 # A value that is wrong may still be the secret, and what stands in the place of a section may hold one.
-_SECRETS = frozenset({"credentials", "custom_headers", "set_headers", "token"})
+_SECRETS = frozenset({"credentials", "custom_headers", "redis_url", "set_headers", "token"})
 _KEY = "[key]"
 """Ends pydantic's place of a key, as opposed to the value behind it."""
 

@@ -36,6 +36,23 @@ def shape_of_credentials(value: object) -> str | None:
     )
 
 
+def _shape_of_keys(value: object) -> str | None:
+    if value == "default":
+        return "<word>"
+    return "<keys>" if isinstance(value, dict | Credentials) else None
+
+
+AwsKeys: TypeAlias = Annotated[
+    Annotated[Literal["default"], Tag("<word>")] | Annotated[Credentials, Tag("<keys>")],
+    Discriminator(
+        _shape_of_keys,
+        custom_error_type="shape",
+        custom_error_message="default or {access_key_id: ..., secret_access_key: ...}",
+    ),
+]
+"""For services that refuse whom they do not know."""
+
+
 class S3Origin(OriginBase):
     """A bucket on AWS S3, MinIO or any compatible server."""
 

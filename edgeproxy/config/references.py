@@ -227,6 +227,8 @@ def _kept_jobs(tree: dict[str, Any]) -> Iterator[Mistake]:
     queue = backfill.get("queue")
     if queue == "sqlite" and not has_folder:
         yield Mistake("state.folder", "is missing while backfill.queue is sqlite", "a folder")
+    if _section(tree, "health").get("board") == "sqlite" and not has_folder:
+        yield Mistake("state.folder", "is missing while health.board is sqlite", "a folder")
     is_in_memory = queue == "memory" or (queue is None and not has_folder)
     if is_in_memory and _read(Whole(0, 0), backfill.get("concurrency", "1")) is not None:
         seen = "got 0 while backfill.queue is memory, in which no other process finds jobs"

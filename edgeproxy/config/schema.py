@@ -17,6 +17,7 @@ from pydantic import (
 from edgeproxy.config.backfill import Backfill
 from edgeproxy.config.events import Events
 from edgeproxy.config.fields import Bool, Bytes, Name, PathPattern, Seconds, SecondsAboveZero, VisibleText
+from edgeproxy.config.health import Health
 from edgeproxy.config.kinds import (
     FolderPath,
     Network,
@@ -331,12 +332,20 @@ class Config(Section):
     """Errors that viewers get a page for, or that are to be remembered for other than 10 seconds."""
     backfill: Backfill = Backfill()
     events: Events = Events()
+    health: Health = Health()
 
     @model_validator(mode="after")
     def _keeps_jobs(self) -> Self:
         """Jobs outlive the process wherever they can."""
         if self.state.folder is not None and "queue" not in self.backfill.model_fields_set:
             object.__setattr__(self, "backfill", self.backfill.model_copy(update={"queue": "sqlite"}))
+        return self
+
+    @model_validator(mode="after")
+    def _shares_findings(self) -> Self:
+        """The processes of a machine check nodes together wherever they can."""
+        if self.state.folder is not None and "board" not in self.health.model_fields_set:
+            object.__setattr__(self, "health", self.health.model_copy(update={"board": "sqlite"}))
         return self
 
     def behavior_values(self) -> tuple[Behavior, ...]:

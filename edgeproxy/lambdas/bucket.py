@@ -1,5 +1,6 @@
 """The bucket that a function fills, and the source that it fills it from."""
 
+import random
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ from edgeproxy.backfill.job import Failed, Outcome, Skipped
 from edgeproxy.backfill.message import MAX_OBJECT_BYTES
 from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.writer import BucketWriter, Manner
+from edgeproxy.clock import SystemClock
 from edgeproxy.core.backfilling import MAX_KEY_BYTES
 from edgeproxy.core.errors import EdgeError, WriteError
 from edgeproxy.core.key import Pick, Selection
@@ -48,6 +50,8 @@ async def writer() -> BucketWriter:
             connections=10,
             # What a function that is cut off leaves of an upload is for the bucket's lifecycle rule.
             uploads=Uploads(None),
+            now=SystemClock().now,
+            random=random.random,
         )
         await made.open()
         opened.push_async_callback(made.close)

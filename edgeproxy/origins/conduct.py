@@ -17,6 +17,8 @@ class Conduct:
     check: Check = Check()
     """What a ping is."""
     check_every_s: float = 5.0
+    is_checked: bool = True
+    """Whether nodes are pinged all the time, besides."""
     attempts: int = 3
     retry_on: frozenset[int] = frozenset({502, 503, 504})
     retry_budget: Allowance = Allowance()

@@ -7,7 +7,7 @@ an S3 server on `localhost`.
 import socket
 
 from aiohttp import ThreadedResolver
-from aiohttp.abc import ResolveResult
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from edgeproxy.core.sourcing import is_near
 
@@ -35,3 +35,25 @@ class FarResolver(Resolver):
         if not far:
             raise OSError(None, "it is this machine, or on its link")
         return far
+
+
+class Pinned(AbstractResolver):
+    """Knows one address, whatever name is asked for: TLS and `Host` go by the name all the same."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The address."""
+        its_family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host, host=self._address, port=port, family=its_family, proto=0, flags=flags
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""

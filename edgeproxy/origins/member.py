@@ -23,6 +23,9 @@ from edgeproxy.core.message import Headers
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.wire import Patience, Wire
 
+_APART_KEEPALIVE_S = 75.0
+"""Longer than most wait between two checks, so that these do not measure how long connecting takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -37,6 +40,10 @@ class Endpoint:
     """Over the viewer's; they may hold secrets."""
     patience: Patience = Patience(attempts=1)
     tls_verify: bool = True
+    address: str | None = None
+    """Where it is, for one of several addresses of a name; None: where the name leads."""
+    each_address: bool = False
+    """Whether each address of its name is a node."""
 
     @property
     def name(self) -> str:
@@ -47,6 +54,11 @@ class Endpoint:
     def host(self) -> str:
         """The `Host` that it gets where the viewer's is not forwarded."""
         return urlsplit(self.url).netloc
+
+    @property
+    def hostname(self) -> str:
+        """The name or address in its URL."""
+        return urlsplit(self.url).hostname or ""
 
 
 class Member:
@@ -70,7 +82,14 @@ class Member:
         self._uses = 0
         self._unused = asyncio.Event()
         self._unused.set()
-        self._wire = Wire(endpoint.name, endpoint.patience, tls_verify=endpoint.tls_verify)
+        self._wire = self._new_wire(endpoint.patience)
+        self._apart = self._new_wire(
+            replace(endpoint.patience, max_connections=1, keepalive_s=_APART_KEEPALIVE_S)
+        )
+
+    def _new_wire(self, patience: Patience) -> Wire:
+        at = self.endpoint
+        return Wire(at.name, patience, tls_verify=at.tls_verify, address=at.address)
 
     @property
     def name(self) -> str:
@@ -80,15 +99,17 @@ class Member:
     async def open(self) -> None:
         """Before it is asked."""
         await self._wire.open()
+        await self._apart.open()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._wire.close()
+        await self._apart.close()
 
     async def retire(self) -> None:
         """Close every connection once nobody uses one; nobody may begin to from now on."""
         await self._unused.wait()
-        await self._wire.close()
+        await self.close()
 
     def used(self, by: int) -> None:
         """So many more, or fewer, have a connection in use."""
@@ -106,16 +127,19 @@ class Member:
         body: AsyncIterable[bytes] | bytes | None,
         host: str = "",
         *,
+        apart: bool = False,
         websocket: bool = False,
     ) -> Reply:
         """Send a request for `target` (path and query) and give the reply with its body unread.
 
-        Who counts this as a request of a viewer's says `sent` before.  Raises `OriginError`.
+        `apart`: not over the connections that are there for requests. Who counts this as a request of a
+        viewer's says `sent` before.  Raises `OriginError`.
         """
         at = self.endpoint
         fields = headers.having(*at.headers, ("Host", host or at.host))
         url = f"{at.url}{at.path}{target}"
-        return await self._wire.exchange(method, url, fields, body, websocket=websocket)
+        wire = self._apart if apart else self._wire
+        return await wire.exchange(method, url, fields, body, websocket=websocket)
 
     def sent(self) -> "Call":
         """A request goes to the node now."""

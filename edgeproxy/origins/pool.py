@@ -17,7 +17,7 @@ from edgeproxy.core.balancing.budget import HEDGES, Budget, Hedging, earned, hed
 from edgeproxy.core.balancing.budget import opened as opened_budget
 from edgeproxy.core.balancing.fitness import Fit, NobodyFit, candidates
 from edgeproxy.core.balancing.judging import judged
-from edgeproxy.core.balancing.nodes import Duty, Ping
+from edgeproxy.core.balancing.nodes import Duty, Ping, Rules
 from edgeproxy.core.balancing.quantiles import Durations, noted
 from edgeproxy.core.balancing.race import Finish, after_race
 from edgeproxy.core.balancing.ranking import NO_TURNS, Algorithm, Asked, Order, Random, ranked
@@ -27,6 +27,7 @@ from edgeproxy.core.failover import Attempt
 from edgeproxy.core.jsonrpc import methods_in
 from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.addresses import Addresses, spread, wanted_names
 from edgeproxy.origins.annotating import for_the_whole, with_members
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.conduct import Conduct
@@ -56,6 +57,9 @@ class PoolOrigin:
         self.conduct = conduct
         self._elapsed = elapsed
         self._random = random
+        self._given: tuple[Endpoint, ...] = ()
+        self._addresses: Addresses = MappingProxyType({})
+        self._changing = asyncio.Lock()
         self._members: Mapping[str, Member] = MappingProxyType({})
         self._duties: dict[str, Duty] = {}
         self._turns = NO_TURNS
@@ -64,7 +68,8 @@ class PoolOrigin:
         self._retries = opened_budget(now, conduct.retry_budget)
         self._hedges = opened_budget(now, HEDGES)
         self._room = Room(conduct.held_together)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Member] = {}
+        self._pings: dict[Member, asyncio.Task[Ping]] = {}
 
     # The nodes.
 
@@ -85,7 +90,27 @@ class PoolOrigin:
         """
         if conduct is not None:
             self.conduct = conduct
-        rules = self.conduct.rules
+        self._given = tuple(endpoints)
+        await self._change()
+
+    @property
+    def names(self) -> list[str]:
+        """The names whose addresses are nodes."""
+        return wanted_names(self._given)
+
+    async def found_at(self, addresses: Addresses) -> None:
+        """These are the addresses of `names` now; those of which there is nothing stay as they were."""
+        known = {**self._addresses, **addresses}
+        addresses = {name: known[name] for name in self.names if name in known}
+        if addresses != self._addresses:
+            self._addresses = addresses
+            await self._change()
+
+    async def _change(self) -> None:
+        async with self._changing:
+            await self._change_to(spread(self._given, self._addresses), self.conduct.rules)
+
+    async def _change_to(self, endpoints: Sequence[Endpoint], rules: Rules) -> None:
         members: dict[str, Member] = {}
         for endpoint in endpoints:
             member = self._members.get(endpoint.name)
@@ -100,14 +125,17 @@ class PoolOrigin:
         self._members = MappingProxyType(members)
         for member in leaving:
             task = asyncio.get_running_loop().create_task(member.retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = member
+            task.add_done_callback(self._retiring.pop)
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in self._retiring:
+        retired = list(self._retiring.values())
+        tasks = [*self._retiring, *self._pings.values()]
+        for task in tasks:
             task.cancel()
-        for member in self.members:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for member in (*self.members, *retired):
             await member.close()
 
     def put_on(self, node: str, duty: Duty) -> None:
@@ -116,9 +144,19 @@ class PoolOrigin:
         self._duties[node] = duty
 
     async def ping(self, node: str) -> Ping:
-        """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`."""
+        """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`.
+
+        A node is not asked twice at a time: who comes while it is, gets the same answer.
+        """
         member = self._members[node]
-        found = await ping(member, self.conduct.check, self._elapsed)
+        running = self._pings.get(member)
+        if running is None:
+            running = self._pings[member] = asyncio.get_running_loop().create_task(self._pinged(member))
+            running.add_done_callback(lambda _: self._pings.pop(member))
+        return await asyncio.shield(running)
+
+    async def _pinged(self, member: Member) -> Ping:
+        found = await ping(member, self.conduct.check, self._elapsed, apart=True)
         member.pinged(found)
         return found
 

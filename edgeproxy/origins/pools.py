@@ -87,8 +87,9 @@ def _why(pool: PoolOrigin, member: Member) -> str:
 
 
 def _unfit(pool: PoolOrigin, member: Member) -> Reason | None:
-    best = best_head(other.state.head for other in pool.members)
-    return unfit(member.state, best, pool.now(), pool.conduct.rules.max_lag)
+    max_lag = pool.conduct.rules.max_lag
+    best = best_head((other.state.head for other in pool.members), max_lag)
+    return unfit(member.state, best, pool.now(), max_lag)
 
 
 def _pool_fields(pool: PoolOrigin) -> Fields:
@@ -121,6 +122,7 @@ def _node_fields(pool: PoolOrigin, member: Member, rank: int | None) -> Fields:
         "p50_ms": _ms(member.durations.quantile_s(0.5)),
         "p99_ms": _ms(member.durations.quantile_s(0.99)),
         "ping_ms": _ms(ping.took_s if ping is not None else None),
+        "ping_failure": (ping.why or None) if ping is not None else None,
         "ping_age_s": round(now - ping.at, 1) if ping is not None else None,
         "head": state.head,
         "in_flight": state.in_flight,

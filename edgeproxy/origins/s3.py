@@ -5,7 +5,7 @@ response behavior for Amazon S3 origins".
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -83,16 +83,59 @@ class Bucket:
         return cls(name, region, f"{url.scheme}://{url.netloc}", url.netloc, f"/{name}")
 
 
+class Signed:
+    """Connections to a bucket, over which requests go signed where there are keys."""
+
+    def __init__(self, bucket: Bucket, wire: Wire, keys: KeySource, now: Callable[[], float]) -> None:
+        self.bucket = bucket
+        self._wire = wire
+        self._keys = keys
+        self._now = now
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: Headers | None = None,
+        body: AsyncIterable[bytes] | bytes | None = None,
+        *,
+        payload_sha256: str | None = None,
+    ) -> Reply:
+        """Send a request, whose path and query are in S3's canonical form, and give the reply.
+
+        Where `payload_sha256`, the digest of the body, is given, it is signed, and so are all `headers`;
+        what a viewer sends goes without.  Raises `OriginError`.
+        """
+        headers = (headers or Headers()).having(("Host", self.bucket.host))
+        keys = await self._keys.current()
+        if keys is not None and method != "OPTIONS":
+            signature = signed_headers(
+                keys,
+                method=method,
+                host=self.bucket.host,
+                path=path,
+                query=query,
+                region=self.bucket.region,
+                now=self._now(),
+                payload_sha256=payload_sha256 or (EMPTY_SHA256 if body is None else UNSIGNED_PAYLOAD),
+                covering=headers.without({"host"}) if payload_sha256 is not None else (),
+            )
+            headers = headers.having(*signature)
+        target = f"{path}?{query}" if query else path
+        return await self._wire.exchange(method, f"{self.bucket.base}{target}", headers, body)
+
+    def __repr__(self) -> str:
+        return f"Signed({self.bucket.base + self.bucket.root!r})"
+
+
 class S3Origin:
     """Reads of objects in one bucket; `path` is a prefix of all keys."""
 
     def __init__(
         self,
         name: str,
-        bucket: Bucket,
-        wire: Wire,
-        keys: KeySource,
-        now: Callable[[], float],
+        signed: Signed,
         *,
         path: str = "",
         custom_headers: Headers,
@@ -101,10 +144,7 @@ class S3Origin:
         """`shows_notes`: whether viewers see what the backfill noted with an object."""
         self.name = name
         self.path = path
-        self._bucket = bucket
-        self._wire = wire
-        self._keys = keys
-        self._now = now
+        self._signed = signed
         self._custom_headers = custom_headers
         self._shows_notes = shows_notes
 
@@ -138,7 +178,7 @@ class S3Origin:
         # Of the query only a version counts: others are S3's own operations (acl, list-type, ...).
         version = _VERSION.search(request.query)
         query = version[1] if version is not None else ""
-        path = self._bucket.root + key_path(key)
+        path = self._signed.bucket.root + key_path(key)
         kept = Headers(pair for pair in request.headers if pair[0].lower() in _SENT)
         tags = kept.get("if-none-match")
         if tags is not None:
@@ -147,28 +187,12 @@ class S3Origin:
         return await self._sent(replace(request, path=path, query=query, headers=kept))
 
     async def _sent(self, request: Request) -> Reply:
-        """The reply to `request`, whose path and query are in S3's canonical form, signed."""
-        headers = request.headers.having(*self._custom_headers, ("Host", self._bucket.host))
-        keys = await self._keys.current()
-        if keys is not None and request.method != "OPTIONS":
-            signature = signed_headers(
-                keys,
-                method=request.method,
-                host=self._bucket.host,
-                path=request.path,
-                query=request.query,
-                region=self._bucket.region,
-                now=self._now(),
-                payload_sha256=EMPTY_SHA256 if request.body is None else UNSIGNED_PAYLOAD,
-            )
-            headers = headers.having(*signature)
-        return await self._wire.exchange(
-            request.method, f"{self._bucket.base}{request.target}", headers, request.body
-        )
+        headers = request.headers.having(*self._custom_headers)
+        return await self._signed.exchange(request.method, request.path, request.query, headers, request.body)
 
     async def listing(self, query: str) -> Reply:
         """The reply to a GET of the bucket itself; `query` is sorted and encoded.  Raises `OriginError`."""
-        return await self._sent(Request("GET", self._bucket.root or "/", query))
+        return await self._sent(Request("GET", self._signed.bucket.root or "/", query))
 
     async def _judged(self, request: Request, key: bytes, reply: Reply) -> Reply:
         """The reply once its error document has been read: is it about the object, or about us?"""
@@ -179,8 +203,7 @@ class S3Origin:
         else:
             document = await _beginning(reply)
             reply = _documented(reply.head.status, reply.head.headers, document)
-        match = _CODE.search(document)
-        code = match[1].decode() if match is not None else ""
+        code = _code_in(document)
         if code in FAULTS:
             raise OriginError(FAULTS[code], f"{self.name}: S3 refuses the request ({code})")
         if code in _IMPOSSIBLE_KEY:
@@ -188,7 +211,17 @@ class S3Origin:
         return reply
 
     def __repr__(self) -> str:
-        return f"S3Origin({self.name!r}, {self._bucket.base + self._bucket.root!r})"
+        return f"S3Origin({self.name!r}, {self._signed.bucket.base + self._signed.bucket.root!r})"
+
+
+async def error_code(reply: Reply) -> str:
+    """The code of the error that S3 answered, or the status where it has none.  Raises `OriginError`."""
+    return _code_in(await _beginning(reply)) or str(reply.head.status)
+
+
+def _code_in(document: bytes) -> str:
+    match = _CODE.search(document)
+    return match[1].decode() if match is not None else ""
 
 
 async def _beginning(reply: Reply) -> bytes:

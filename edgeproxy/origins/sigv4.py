@@ -6,6 +6,7 @@ same signatures.  Amazon S3 API Reference, "Authenticating Requests (AWS Signatu
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,17 +34,21 @@ def signed_headers(
     region: str,
     now: float,
     payload_sha256: str = EMPTY_SHA256,
+    covering: Iterable[tuple[str, str]] = (),
 ) -> tuple[tuple[str, str], ...]:
     """The fields that sign a request; `now` is POSIX seconds.
 
     `path` must be in S3's canonical form (`paths.key_path`) and be sent exactly so; `query` must be
-    sorted and encoded. Other fields of the request stay unsigned.
+    sorted and encoded. Of the request's other fields those of `covering`, no two of one name, are signed:
+    all that begin with `x-amz-` have to be.
     """
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     day = stamp[:8]
     fields = [("host", host), ("x-amz-content-sha256", payload_sha256), ("x-amz-date", stamp)]
     if keys.session_token is not None:
         fields.append(("x-amz-security-token", keys.session_token))
+    ours = fields[1:]
+    fields = sorted([*fields, *((name.lower(), " ".join(value.split())) for name, value in covering)])
     names = ";".join(name for name, _ in fields)
     canonical = "\n".join(
         (method, path, query, *(f"{name}:{value}" for name, value in fields), "", names, payload_sha256)
@@ -54,7 +59,7 @@ def signed_headers(
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     credential = f"{keys.access_key_id}/{scope}"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
-    return (*fields[1:], ("Authorization", authorization))
+    return (*ours, ("Authorization", authorization))
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,7 @@
 """HTTP/1.1 to one origin over aiohttp's client. No exception of aiohttp's leaves this file."""
 
 import asyncio
+import io
 import re
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -16,12 +17,13 @@ from edgeproxy.core.websocket import SWITCH
 from edgeproxy.core.websocket import fault as handshake_fault
 from edgeproxy.origins.base import Reply, no_body
 from edgeproxy.origins.duplex import Duplex, Early
-from edgeproxy.origins.localhost import FarResolver, Resolver
+from edgeproxy.origins.localhost import FarResolver, Pinned, Resolver
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
 
 _READ_BUFFER_BYTES = 128 * 1024
+_LARGE_BYTES = 256 * 1024
 _NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _BODILESS = frozenset({204, 304})
 # RFC 9110 §5.5 allows none of these in a field value but the tab.
@@ -49,10 +51,17 @@ class Wire:
     """
 
     def __init__(
-        self, name: str, patience: Patience, *, tls_verify: bool = True, is_far: bool = False
+        self,
+        name: str,
+        patience: Patience,
+        *,
+        tls_verify: bool = True,
+        is_far: bool = False,
+        address: str | None = None,
     ) -> None:
-        """`is_far`: no name leads to this machine or its link."""
+        """`is_far`: no name leads to this machine or its link. `address`: where every name leads."""
         self._name = name
+        self._address = address
         self._resolver = FarResolver if is_far else Resolver
         self._patience = patience
         self._tls_verify = tls_verify
@@ -65,7 +74,7 @@ class Wire:
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
-                resolver=self._resolver(),
+                resolver=self._resolver() if self._address is None else Pinned(self._address),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -104,9 +113,11 @@ class Wire:
             headers = headers.having(*SWITCH)
         tries = self._patience.attempts
         for attempt in range(1, tries + 1):
+            # What is large is sent piece by piece, so that others get their turns.
+            data = io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BYTES else body
             try:
                 response = await self._session.request(
-                    method, URL(url, encoded=True), headers=headers.pairs, data=body, allow_redirects=False
+                    method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
                 )
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 if isinstance(error.__cause__, EdgeError):

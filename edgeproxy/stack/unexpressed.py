@@ -13,7 +13,6 @@ _STORE = "CloudFront's cache has no sizes to be set"
 _QUEUE = "SQS and Lambda do it their way"
 _SOURCE = "the functions do not know it"
 _RULE = "the functions copy whatever the rule's paths bring"
-_POOL = "the stack has no balancer yet"
 _SIGNED = "CloudFront and the functions sign with roles of their own"
 
 UNEXPRESSED: Mapping[str, str] = {
@@ -26,7 +25,6 @@ UNEXPRESSED: Mapping[str, str] = {
     "server.head_timeout": _OURS,
     "server.idle_timeout": _OURS,
     "server.express_lane": _OURS,
-    "server.websocket_idle_timeout": _OURS,
     "server.drain_timeout": _OURS,
     "server.debug_headers": "CloudFront has none",
     "admin": "CloudFront has the API, the console and CloudWatch",
@@ -39,18 +37,6 @@ UNEXPRESSED: Mapping[str, str] = {
     "origins.*.addressing_style": "CloudFront asks for the bucket by its host name",
     "origins.*.credentials": _SIGNED,
     "origins.*.tls_verify": "CloudFront always verifies",
-    "origins.*.algorithm": _POOL,
-    "origins.*.annotate": _POOL,
-    "origins.*.checks": _POOL,
-    "origins.*.ejection": _POOL,
-    "origins.*.hedge": _POOL,
-    "origins.*.held_bodies": _POOL,
-    "origins.*.idempotent_rpc_methods": _POOL,
-    "origins.*.max_held_body": _POOL,
-    "origins.*.nodes": _POOL,
-    "origins.*.retries": _POOL,
-    "origins.*.timeouts": _POOL,
-    "origins.*.upstream_headers": _POOL,
     "cache_policies.*.targeted_cache_control": "CloudFront does not know CDN-Cache-Control",
     "cache_policies.*.heuristic_freshness": "CloudFront does not guess",
     "cache_policies.*.honor_request_directives": "CloudFront does not heed viewers",

@@ -13,7 +13,7 @@ import pytest
 
 from edgeproxy.backfill import sqlite
 from edgeproxy.backfill.job import Ending, Lease, Lost, State, Wanted
-from edgeproxy.backfill.ledger import Ledger, Moment
+from edgeproxy.backfill.ledger import Ledger, Moment, Settling
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import QueueError, Terms
 from edgeproxy.backfill.sqlite import SqliteQueue
@@ -63,6 +63,24 @@ async def test_what_is_offered_is_leased_once_and_as_it_was(make: Make) -> None:
     assert (await made.taken()).job.key == b"b"
     assert await made.leased() is None
     assert await made.counts() == {"leased": 2}
+
+
+async def test_all_who_ask_at_once_get_another_job(make: Make) -> None:
+    made = await make()
+    if not made.knows_all:
+        pytest.skip("what lies in SQS is asked for by one who waits")
+    await made.put(*(job(name) for name in "abc"))
+    leases = await asyncio.gather(*(made.queue.lease() for _ in range(5)))
+    assert [lease.job.key for lease in leases if isinstance(lease, Lease)] == [b"a", b"b", b"c"]
+    held = [lease for lease in leases if isinstance(lease, Lease)]
+    await made.queue.release(held[2])
+    stored = Ending(State.STORED, size=1)
+    settled = (made.queue.settle(lease, stored, 0.1) for lease in held)
+    *told, again = await asyncio.gather(*settled, made.queue.lease())
+    assert told == [True, True, False]
+    assert isinstance(again, Lease)
+    assert again.job == replace(job("c"), attempt=1)
+    assert await made.counts() == {"leased": 1, "stored": 2}
 
 
 async def test_one_live_job_a_key(make: Make) -> None:
@@ -349,9 +367,9 @@ async def test_many_are_tried_again_a_few_at_a_time(
     def counted(self: Ledger, wanted: Wanted, at: Moment, below: int) -> tuple[int, int]:
         done, rest = retry(self, wanted, at, below)
         batches.append(done)
-        lease, _, _ = self.lease(frozenset({"media"}), at)
+        (lease,) = self.turn([], 1, frozenset({"media"}), at).leased
         assert isinstance(lease, Lease)
-        self.settle(lease, Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0, 0.0, at)
+        self.turn([Settling(lease, Ending(State.DEAD, Reason.ORIGIN_CUT), 1.0, 0.0)], 0, frozenset(), at)
         return done, rest
 
     monkeypatch.setattr(Ledger, "retry", counted)

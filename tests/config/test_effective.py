@@ -201,6 +201,14 @@ events:
   token: '***'
   sqs: null
   ignore_principals: [filler]
+health:
+  board: memory
+  redis_url: null
+  table: edgeproxy-health
+  region: us-east-1
+  endpoint: null
+  credentials: default
+  resolve_interval: 30s
 """
 
 

@@ -69,6 +69,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "port everywhere": (small("server: {listen: 0.0.0.0:8081}"), ["admin.listen: got 127.0.0.1:8081 while server.listen is 0.0.0.0:8081, want a port of its own"]),
     "nobody for jobs in memory": (small("backfill: {concurrency: 0}"), ["backfill.concurrency: got 0 while backfill.queue is memory, in which no other process finds jobs, want 1 or more"]),
     "queue in a file without a folder": (small("backfill: {queue: sqlite}\nstate: {folder: ''}"), ["state.folder: is missing while backfill.queue is sqlite, want a folder"]),
+    "board in a file without a folder": (small("health: {board: sqlite}"), ["state.folder: is missing while health.board is sqlite, want a folder"]),
     "queue of SQS without its place": (small("backfill: {queue: sqs}"), ["backfill.sqs.url: is missing while backfill.queue is sqs, want the queue's url, or its name"]),
     "queue of SQS with both": (small("backfill: {queue: sqs, sqs: {url: 'http://x/1/q', name: q}}"), ['backfill.sqs.name: got "q", want url or name, not both']),
     "lease that SQS cannot give": (small("backfill: {queue: sqs, lease: 13h, sqs: {name: q}}"), ['backfill.lease: got "13h" while backfill.queue is sqs, want 12h or less']),

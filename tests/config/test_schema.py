@@ -171,6 +171,16 @@ def test_jobs_are_kept_wherever_they_can_be() -> None:
     assert queue("state: {folder: ''}") == "memory"
 
 
+def test_processes_of_a_machine_check_nodes_together_wherever_they_can() -> None:
+    def board(text: str) -> str:
+        return parse(f"{SMALL}\n{text}", {}).health.board
+
+    assert board("") == "memory"
+    assert board("state: {folder: here}") == "sqlite"
+    assert board("state: {folder: here}\nhealth: {resolve_interval: 5s}") == "sqlite"
+    assert board("state: {folder: here}\nhealth: {board: memory}") == "memory"
+
+
 def test_posts_that_read_as_the_rules_take_them() -> None:
     posts = "{json_rpc: {eth_chainId: 1h}, graphql: {ttl: 30s}, max_body: 1KiB}"
     config = parse(_with_posts(posts, "[GET, HEAD, POST]"), {})

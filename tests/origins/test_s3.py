@@ -7,7 +7,7 @@ import pytest
 from edgeproxy.core.message import Head, Headers, Request
 from edgeproxy.origins.base import Reply, no_body
 from edgeproxy.origins.credentials import FixedKeys
-from edgeproxy.origins.s3 import Bucket, S3Origin
+from edgeproxy.origins.s3 import Bucket, S3Origin, Signed
 from edgeproxy.origins.wire import Wire
 
 NOTE = ("x-amz-meta-edgeproxy-source-url", "http://site/a")
@@ -24,10 +24,7 @@ async def test_notes_of_the_backfill_are_not_for_viewers(shows_notes: bool) -> N
     wire = cast(Wire, OneAnswer())
     origin = S3Origin(
         "bucket",
-        bucket,
-        wire,
-        FixedKeys(None),
-        lambda: 0.0,
+        Signed(bucket, wire, FixedKeys(None), lambda: 0.0),
         custom_headers=Headers(),
         shows_notes=shows_notes,
     )

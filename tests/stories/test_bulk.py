@@ -4,9 +4,10 @@ import asyncio
 import gzip
 import json
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ class Migration:
         reached.cancel()
         assert event.is_set(), (await process.communicate())[1].decode()
         ended.cancel()
+
+    async def noted(self) -> None:
+        """Wait until the roll says of an object what became of it."""
+        (roll,) = (self.folder / "state").glob("drain-*.sqlite")
+        with closing(sqlite3.connect(roll)) as db:
+            while not db.execute("SELECT 1 FROM item WHERE state IS NOT NULL").fetchone():
+                await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def begun(self, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -147,6 +155,7 @@ async def test_a_run_that_is_killed_is_gone_on_with(migration: Builds) -> None:
     files = m.listed(*paths)
     async with m.begun("--list", *files.names) as process:
         await m.until(process, site.is_reached)
+        await m.noted()
         process.kill()
     assert process.returncode == -signal.SIGKILL
     site.through = 10**9

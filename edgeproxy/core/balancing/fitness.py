@@ -40,7 +40,7 @@ def candidates(
     `tried` are the names of those that this request was at already. Where all primaries have failed it, it
     goes to the backups, as if they were not fit.
     """
-    best = best_head(state.head for state in states)
+    best = best_head((state.head for state in states), max_lag)
     why: list[tuple[str, Reason]] = []
     fit: list[NodeState] = []
     for state in states:
@@ -58,7 +58,7 @@ def candidates(
 
 
 def unfit(state: NodeState, best: int | None, now: float, max_lag: int | None) -> Reason | None:
-    """Why the node may not be asked at `now`; None if it may. `best` is the best head of all nodes."""
+    """Why the node may not be asked at `now`; None if it may. `best` is `best_head` of all nodes."""
     if state.duty is Duty.CORDONED:
         return Reason.NODE_CORDONED
     if state.duty is Duty.DRAINED:

@@ -6,6 +6,7 @@ The words `fall` and `rise`, and their defaults, are HAProxy's.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Verdict(StrEnum):
@@ -46,9 +47,18 @@ def checked(health: Health, has_passed: bool, now: float, thresholds: Thresholds
     return Health(health.verdict, health.against + 1, health.since)
 
 
-def best_head(heads: Iterable[int | None]) -> int | None:
-    """The highest of the heads that are known; None if none is."""
-    return max((head for head in heads if head is not None), default=None)
+def best_head(heads: Iterable[int | None], max_lag: int | None) -> int | None:
+    """The head that the others are measured by; None if none is known.
+
+    The highest that a second node bears out, being at most `max_lag` behind: one node that follows another
+    chain, or makes its numbers up, would have all others count as lagging. Where no two bear each other
+    out, the second highest counts, as one is wrong at most; of two nodes the higher, as most often one lags.
+    """
+    known = sorted((head for head in heads if head is not None), reverse=True)
+    for head, witness in pairwise(known):
+        if head - witness <= (max_lag or 0):
+            return head
+    return next(iter(known[1 if len(known) > 2 else 0 :]), None)
 
 
 def is_lagging(head: int | None, best: int | None, max_lag: int | None) -> bool:

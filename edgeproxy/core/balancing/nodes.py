@@ -46,6 +46,8 @@ class Ping:
     at: float
     took_s: float | None
     head: int | None = None
+    why: str = ""
+    """Why it failed, in words."""
 
 
 @dataclass(frozen=True, slots=True)

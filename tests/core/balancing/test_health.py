@@ -63,14 +63,43 @@ def test_is_lagging(head: int | None, best: int | None, max_lag: int | None, exp
     assert is_lagging(head, best, max_lag) is expected
 
 
-def test_best_head() -> None:
-    assert best_head([None, 3, 7, None, 5]) == 7
-    assert best_head([None]) is None
+WITNESS = "a second node bears it out"
+
+
+@pytest.mark.parametrize(
+    ("heads", "max_lag", "expected"),
+    rows(
+        ("none is known", [None], 3, None, "none"),
+        ("one", [None, 7], 3, 7, "alone"),
+        ("the highest", [None, 103, 107, None, 105], 3, 107, WITNESS),
+        ("one that is wrongly high", [10**9, 105, 103, 104], 3, 105, WITNESS),
+        ("two, each on its own chain", [10**9, 10**8, 105, 103], 3, 105, WITNESS),
+        ("a lagging one is no witness", [107, 50, 106], 3, 107, WITNESS),
+        ("no two are near each other", [10**9, 105, 50], 3, 105, "at most one is wrong"),
+        ("of two the higher", [107, 50], 3, 107, "lagging is more common"),
+        ("no lag allowed", [107, 106, 106], 0, 106, WITNESS),
+    ),
+)
+def test_best_head(heads: list[int | None], max_lag: int | None, expected: int | None) -> None:
+    assert best_head(heads, max_lag) == expected
+
+
+HEADS = st.lists(st.none() | st.integers(0, 1000), min_size=1)
 
 
 @steady
-@given(st.lists(st.none() | st.integers(0, 1000), min_size=1), st.none() | st.integers(0, 1000))
-def test_the_best_is_never_lagging(heads: list[int | None], max_lag: int | None) -> None:
-    best = best_head(heads)
+@given(HEADS, st.none() | st.integers(0, 1000))
+def test_never_do_all_lag(heads: list[int | None], max_lag: int | None) -> None:
+    best = best_head(heads, max_lag)
     assert not is_lagging(best, best, max_lag)
     assert not all(is_lagging(head, best, max_lag) for head in heads)
+
+
+@steady
+@given(st.integers(0, 1000), st.integers(2, 6), st.integers(0, 50), st.integers(0, 10**9), st.data())
+def test_one_wrong_head_makes_no_other_lag(
+    newest: int, others: int, max_lag: int, wrong: int, data: st.DataObject
+) -> None:
+    heads = [newest + data.draw(st.integers(0, max_lag)) for _ in range(others)]
+    best = best_head([*heads, wrong], max_lag)
+    assert not any(is_lagging(head, best, max_lag) for head in heads)

@@ -1,0 +1,1 @@
+"""Checking nodes all the time, and sharing what was found."""
