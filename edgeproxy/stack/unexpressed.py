@@ -13,6 +13,7 @@ _STORE = "CloudFront's cache has no sizes to be set"
 _QUEUE = "SQS and Lambda do it their way"
 _SOURCE = "the functions do not know it"
 _RULE = "the functions copy whatever the rule's paths bring"
+_POOL = "the stack has no balancer yet"
 _SIGNED = "CloudFront and the functions sign with roles of their own"
 
 UNEXPRESSED: Mapping[str, str] = {
@@ -29,6 +30,7 @@ UNEXPRESSED: Mapping[str, str] = {
     "server.debug_headers": "CloudFront has none",
     "admin": "CloudFront has the API, the console and CloudWatch",
     "cache": _STORE,
+    "health": _POOL,
     "log": "the distribution has no logs; standard logs v2 are set up beside it",
     "state": "what outlives a process is in the bucket and the queue",
     "origins.*.max_connections": _OURS,
@@ -37,28 +39,18 @@ UNEXPRESSED: Mapping[str, str] = {
     "origins.*.addressing_style": "CloudFront asks for the bucket by its host name",
     "origins.*.credentials": _SIGNED,
     "origins.*.tls_verify": "CloudFront always verifies",
-    "health.board": _OURS,
-    "health.credentials": _OURS,
-    "health.credentials.access_key_id": _OURS,
-    "health.credentials.secret_access_key": _OURS,
-    "health.credentials.session_token": _OURS,
-    "health.endpoint": _OURS,
-    "health.redis_url": _OURS,
-    "health.region": _OURS,
-    "health.resolve_interval": _OURS,
-    "health.table": _OURS,
-    "origins.*.algorithm": _OURS,
-    "origins.*.annotate": _OURS,
-    "origins.*.checks": _OURS,
-    "origins.*.ejection": _OURS,
-    "origins.*.hedge": _OURS,
-    "origins.*.held_bodies": _OURS,
-    "origins.*.idempotent_rpc_methods": _OURS,
-    "origins.*.max_held_body": _OURS,
-    "origins.*.nodes": _OURS,
-    "origins.*.retries": _OURS,
-    "origins.*.timeouts": _OURS,
-    "origins.*.upstream_headers": _OURS,
+    "origins.*.algorithm": _POOL,
+    "origins.*.annotate": _POOL,
+    "origins.*.checks": _POOL,
+    "origins.*.ejection": _POOL,
+    "origins.*.hedge": _POOL,
+    "origins.*.held_bodies": _POOL,
+    "origins.*.idempotent_rpc_methods": _POOL,
+    "origins.*.max_held_body": _POOL,
+    "origins.*.nodes": _POOL,
+    "origins.*.retries": _POOL,
+    "origins.*.timeouts": _POOL,
+    "origins.*.upstream_headers": _POOL,
     "server.websocket_idle_timeout": _OURS,
     "cache_policies.*.targeted_cache_control": "CloudFront does not know CDN-Cache-Control",
     "cache_policies.*.heuristic_freshness": "CloudFront does not guess",
@@ -145,7 +137,7 @@ def _walked(value: Any, written: Any, place: Place) -> Iterator[Note]:
                 yield from _walked(inner, written[number], (*place, number))
 
 
-_PARTS = frozenset({"admin", "cache", "log", "state", "events"})
+_PARTS = frozenset({"admin", "health", "cache", "log", "state", "events"})
 _NAMED = {("origins",), ("cache_policies",), ("backfill", "sources"), ("backfill", "rules")}
 
 
