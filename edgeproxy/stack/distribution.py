@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from edgeproxy.config import Config
 from edgeproxy.config.mistakes import Mistake
+from edgeproxy.config.origin import OriginBase
 from edgeproxy.config.origins import HttpOrigin, OriginGroup, S3Origin
 from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import BehaviorSection
@@ -126,7 +127,7 @@ def _origins(
     made = []
     for name in used_origins(config, there):
         origin = config.origins[name]
-        assert not isinstance(origin, PoolOrigin), "refused"
+        assert not isinstance(origin, PoolOrigin), "which is a mistake"
         tree: Tree = {"Id": name}
         if isinstance(origin, S3Origin):
             tree["DomainName"] = regional_domain(name, around)
@@ -160,7 +161,7 @@ def _origins(
     return made
 
 
-def _kind(origin: S3Origin | HttpOrigin, host: Host | None) -> Tree:
+def _kind(origin: OriginBase, host: Host | None) -> Tree:
     reading_s = _within(origin.read_timeout, 1, _MOST_READING_S)
     if host is None:
         access: Tree = {"OriginAccessIdentity": "", "OriginReadTimeout": reading_s}
@@ -279,7 +280,9 @@ def said_of_distribution(config: Config, there: list[Cell]) -> Iterator[Mistake 
             yield note((*cell.place, "target_origin"), section.target_origin, said)
     for name in used_origins(config, there):
         origin = config.origins[name]
-        if not isinstance(origin, PoolOrigin):
+        if isinstance(origin, PoolOrigin):
+            yield mistake(("origins", name, "type"), "pool", "s3 or http, as CloudFront has no pools")
+        else:
             yield from _said_of_origin(name, origin)
     for number, response in enumerate(config.custom_error_responses):
         seconds = response.error_caching_min_ttl
@@ -292,7 +295,7 @@ def _sections(config: Config) -> list[BehaviorSection]:
     return [*config.behaviors, config.default_behavior]
 
 
-def _said_of_origin(name: str, origin: S3Origin | HttpOrigin) -> Iterator[Mistake | Note]:
+def _said_of_origin(name: str, origin: OriginBase) -> Iterator[Mistake | Note]:
     times = [("connection_timeout", _MOST_CONNECTING_S), ("read_timeout", _MOST_READING_S)]
     if isinstance(origin, HttpOrigin):
         times.append(("keepalive_timeout", _MOST_KEPT_S))

@@ -8,7 +8,6 @@ from typing import Any
 from edgeproxy.config import Config
 from edgeproxy.config.mistakes import Mistake, Place, dotted
 from edgeproxy.config.origins import HttpOrigin, S3Origin
-from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.core.backfilling import Mode
 from edgeproxy.stack.bucket import bucket, bucket_parameters, said_of_bucket
 from edgeproxy.stack.distribution import (
@@ -45,10 +44,6 @@ class Template:
 
 def template(config: Config, around: Surroundings) -> Template:
     """The stack of `config`.  Raises `StackError` with everything that AWS would refuse."""
-    pools = [name for name, origin in config.origins.items() if isinstance(origin, PoolOrigin)]
-    if pools:
-        instead = "s3 or http, as the stack has no balancer yet"
-        raise StackError([mistake(("origins", name, "type"), "pool", instead) for name in pools])
     there, said = _examined(config)
     mistakes = [one for one in said if isinstance(one, Mistake)]
     if mistakes:

@@ -26,11 +26,11 @@ UNEXPRESSED: Mapping[str, str] = {
     "server.head_timeout": _OURS,
     "server.idle_timeout": _OURS,
     "server.express_lane": _OURS,
-    "server.websocket_idle_timeout": _OURS,
     "server.drain_timeout": _OURS,
     "server.debug_headers": "CloudFront has none",
     "admin": "CloudFront has the API, the console and CloudWatch",
     "cache": _STORE,
+    "health": _POOL,
     "log": "the distribution has no logs; standard logs v2 are set up beside it",
     "state": "what outlives a process is in the bucket and the queue",
     "origins.*.max_connections": _OURS,
@@ -51,6 +51,7 @@ UNEXPRESSED: Mapping[str, str] = {
     "origins.*.retries": _POOL,
     "origins.*.timeouts": _POOL,
     "origins.*.upstream_headers": _POOL,
+    "server.websocket_idle_timeout": _OURS,
     "cache_policies.*.targeted_cache_control": "CloudFront does not know CDN-Cache-Control",
     "cache_policies.*.heuristic_freshness": "CloudFront does not guess",
     "cache_policies.*.honor_request_directives": "CloudFront does not heed viewers",
@@ -136,7 +137,7 @@ def _walked(value: Any, written: Any, place: Place) -> Iterator[Note]:
                 yield from _walked(inner, written[number], (*place, number))
 
 
-_PARTS = frozenset({"admin", "cache", "log", "state", "events"})
+_PARTS = frozenset({"admin", "health", "cache", "log", "state", "events"})
 _NAMED = {("origins",), ("cache_policies",), ("backfill", "sources"), ("backfill", "rules")}
 
 

@@ -305,13 +305,6 @@ def test_origins_that_become_one() -> None:
     assert refused(text) == ["file: two of the names become SiteHost, want names that differ in letters"]
 
 
-def test_a_pool() -> None:
-    text = ORIGINS + "  api: {type: pool, nodes: [{url: 'https://a.example.org'}]}\n" + GROUP
-    assert refused(text) == [
-        'origins.api.type: got "pool", want s3 or http, as the stack has no balancer yet'
-    ]
-
-
 def test_too_many_behaviours() -> None:
     rules = ", ".join(f"{{path_pattern: /{number}}}" for number in range(76))
     lines = refused(ORIGINS + GROUP + f"backfill: {{rules: [{rules}]}}")
