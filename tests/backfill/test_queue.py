@@ -493,6 +493,33 @@ async def test_a_job_that_cannot_be_read_keeps_no_other_from_being_done(
     assert bad.message.startswith("the job cannot be read: ")
 
 
+async def test_a_disk_that_is_full_loses_no_job_and_ends_no_lease_wrongly(opened: Make, clock: Hand) -> None:
+    made = await opened(replace(TERMS, capacity=500))
+    assert isinstance(made.queue, SqliteQueue)
+    db = made.queue._ledger._db
+    await made.put(job("first"))
+    lease = await made.taken()
+
+    async def limit(pages: int) -> None:
+        await asyncio.to_thread(db.execute, f"PRAGMA max_page_count = {pages}")
+
+    # SQLite says of this what it says of a full disk.
+    await limit(1)
+    names = [f"{number:0200}" for number in range(100)]
+    for name in names:
+        assert made.queue.offer(job(name)) is None
+    assert await made.queue.written() > 0, "what the file did not take waits in memory"
+    assert "database or disk is full" in made.faults[0]
+    assert "jobs wait in memory" in made.faults[0]
+    assert (await made.counts())["leased"] == 1
+    await limit(10_000)
+    while await made.queue.written():
+        await asyncio.sleep(0.01)
+    assert await made.queue.settle(lease, STORED, 0)
+    assert await made.counts() == {"stored": 1, "queued": len(names)}
+    assert {(await made.taken()).job.key for _ in names} == {name.encode() for name in names}
+
+
 async def test_a_lease_costs_the_same_however_many_jobs_wait(opened: Make) -> None:
     made = await opened(replace(TERMS, capacity=5000))
     assert isinstance(made.queue, SqliteQueue)
