@@ -26,6 +26,8 @@ async def test_memory_stays_where_it_is(
 ) -> None:
     if not server.pids:
         pytest.skip(f"{server.name} would hold it in memory")
+    if server.name == "radosgw" and mebibytes > 1024:
+        pytest.skip("this radosgw keeps its objects in memory too, which has an end")
 
     async def large(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (mebibytes * MIB))
