@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from edgeproxy.backfill.aws import client_options
 from edgeproxy.origins.localhost import Resolver
 
 T = TypeVar("T")
@@ -111,18 +111,7 @@ class Post:
             "retries": {"mode": "standard", "total_max_attempts": 1},
             "connector_args": {"resolver": Resolver()},
         }
-        self._options: dict[str, Any] = {
-            "region_name": region,
-            "endpoint_url": endpoint,
-            "config": AioConfig(**config),
-        }
-        if keys is not None:
-            access, secret, token = keys
-            self._options |= {
-                "aws_access_key_id": access,
-                "aws_secret_access_key": secret,
-                "aws_session_token": token,
-            }
+        self._options = client_options(region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
 

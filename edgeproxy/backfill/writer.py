@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Never
 
-from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from edgeproxy.backfill.aws import client_options
 from edgeproxy.backfill.checking import Checks
 from edgeproxy.backfill.job import Outcome, Skipped, Stored
 from edgeproxy.backfill.uploads import Mark, Upload, Uploads
@@ -162,18 +162,7 @@ class BucketWriter:
         config["connector_args"] = {"resolver": Resolver()}
         if is_anonymous:
             config["signature_version"] = UNSIGNED
-        self._options: dict[str, Any] = {
-            "region_name": region,
-            "endpoint_url": endpoint,
-            "config": AioConfig(**config),
-        }
-        if keys is not None:
-            access, secret, token = keys
-            self._options |= {
-                "aws_access_key_id": access,
-                "aws_secret_access_key": secret,
-                "aws_session_token": token,
-            }
+        self._options = client_options(region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._sweeping: asyncio.Task[None] | None = None

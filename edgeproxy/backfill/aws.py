@@ -1,0 +1,25 @@
+"""How aiobotocore is told where a service is, and with which keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiobotocore.config import AioConfig
+
+
+def client_options(
+    region: str, endpoint: str | None, keys: tuple[str, str, str | None] | None, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `create_client` takes; without `keys` (id, secret, session token) AWS's own chain has them."""
+    options: dict[str, Any] = {
+        "region_name": region,
+        "endpoint_url": endpoint,
+        "config": AioConfig(**config),
+    }
+    if keys is not None:
+        access, secret, token = keys
+        options |= {
+            "aws_access_key_id": access,
+            "aws_secret_access_key": secret,
+            "aws_session_token": token,
+        }
+    return options
