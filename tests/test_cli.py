@@ -46,3 +46,11 @@ def test_what_takes_long_is_waited_for(config: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(common, "_PATIENCE_S", 0.05)
     ran = CliRunner().invoke(main, ["backfill", "retry", "-c", str(config), "--state", "dead"])
     assert (ran.exit_code, ran.output) == (0, "queued again: 1000000\n")
+
+
+def test_a_package_with_a_configuration_that_has_no_pool(config: Path) -> None:
+    done = CliRunner().invoke(main, ["package", "--config", str(config), "balance"])
+    assert (done.exit_code, done.output) == (
+        2,
+        f"{config}: origins: got no pool, want an origin of type pool\n",
+    )

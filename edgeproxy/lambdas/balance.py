@@ -157,7 +157,8 @@ async def _answered(
                 reply, body = await _whole(pool, visit, MAX_ANSWER_BYTES[got.shape])
         except TimeoutError:
             raise timed_out(pool.name, "the request", round(within_s, 1)) from None
-        ended = from_reply(visit, reply, visit.bypass or _NOT_CACHED, _NOT_CACHED.reason)
+        fetch = visit.bypass or _NOT_CACHED
+        ended = from_reply(visit, reply, fetch, fetch.reason)
     except EdgeError as error:
         ended = from_error(record, error, balancer.front)
         body = _bytes_of(ended)

@@ -68,6 +68,9 @@ def served(node: Node) -> Iterator[Node]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
+        def handle_error(self, request: object, address: object) -> None:
+            """Who checks nodes leaves with the test."""
+
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
