@@ -20,28 +20,32 @@ _STAGE = "live"
 _PATIENCE_MS = 29_000
 """What a REST API waits for a function.  API Gateway Developer Guide, "Quotas"."""
 _METHODS = "GET,HEAD,OPTIONS,PUT,PATCH,POST,DELETE"
-_LOOP = """\
+_UNESCAPED = 'replaceAll("\\\\\'", "\'")'
+_PAIR = f"""\
+#set($key = $util.escapeJavaScript($name))
+"$key.{_UNESCAPED}": "$value.{_UNESCAPED}"#if($foreach.hasNext),#end
+"""
+_LOOP = f"""\
 #set($all = $input.params())
-{
+{{
 "http-method": "$context.httpMethod",
 "body-json": $input.json('$'),
-"params": {
+"params": {{
 #foreach($type in $all.keySet())
 #set($params = $all.get($type))
-"$type": {
+"$type": {{
 #foreach($name in $params.keySet())
-"$name": "$util.escapeJavaScript($params.get($name)).replaceAll("\\\\'", "'")"#if($foreach.hasNext),#end
+#set($value = $util.escapeJavaScript($params.get($name)))
+{_PAIR}#end
+}}#if($foreach.hasNext),#end
 #end
-}#if($foreach.hasNext),#end
-#end
-},
-"stage-variables": {
+}},
+"stage-variables": {{
 #foreach($name in $stageVariables.keySet())
 #set($value = $util.escapeJavaScript($stageVariables.get($name)))
-"$name": "$value.replaceAll("\\\\'", "'")"#if($foreach.hasNext),#end
-#end
-},
-"context": {
+{_PAIR}#end
+}},
+"context": {{
 """
 _CONTEXT = {
     "account-id": "identity.accountId",
@@ -63,16 +67,16 @@ _CONTEXT = {
     "resource-id": "resourceId",
     "resource-path": "resourcePath",
 }
-_ESCAPED = '$util.escapeJavaScript({}).replaceAll("\\\\\'", "\'")'
-MAPPING = (
-    _LOOP
-    + ",\n".join(
-        # A program calls itself what it likes.
-        f'"{name}": "{_ESCAPED.format(f"$context.{value}") if name == "user-agent" else f"$context.{value}"}"'
-        for name, value in _CONTEXT.items()
-    )
-    + "\n}\n}\n"
-)
+
+
+def _of_context(name: str, value: str) -> str:
+    # A program calls itself what it likes.
+    is_free = name == "user-agent"
+    said = f"$util.escapeJavaScript($context.{value}).{_UNESCAPED}" if is_free else f"$context.{value}"
+    return f'"{name}": "{said}"'
+
+
+MAPPING = _LOOP + ",\n".join(_of_context(*pair) for pair in _CONTEXT.items()) + "\n}\n}\n"
 """What a request becomes."""
 
 
