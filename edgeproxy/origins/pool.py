@@ -119,7 +119,6 @@ class PoolOrigin:
             else:
                 member = Member(endpoint, rules, self._elapsed)
                 member.put_on(self._duties.get(endpoint.name, Duty.READY))
-                await member.open()
             members[endpoint.name] = member
         leaving = [member for member in self.members if members.get(member.name) is not member]
         self._members = MappingProxyType(members)
@@ -136,7 +135,7 @@ class PoolOrigin:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for member in (*self.members, *retired):
-            await member.close()
+            member.close()
 
     def put_on(self, node: str, duty: Duty) -> None:
         """What the operator lets the node called `node` do.  Raises `KeyError`."""
