@@ -63,7 +63,7 @@ class Visit:
         if self.read is None:
             return sent
         # The answer has to be looked into.
-        return replace(sent, headers=sent.headers.having(("Accept-Encoding", "identity")))
+        return sent.but(headers=sent.headers.having(("Accept-Encoding", "identity")))
 
     @cached_property
     def wishes(self) -> Wishes:

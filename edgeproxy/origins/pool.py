@@ -8,7 +8,6 @@ there are other nodes now says `PoolOrigin.replace`.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from types import MappingProxyType
 
 from edgeproxy import __version__
@@ -289,4 +288,4 @@ def _named(request: Request) -> Request:
     """`request` with a name for who sends it."""
     if "user-agent" in request.headers:
         return request
-    return replace(request, headers=request.headers.having(("User-Agent", USER_AGENT)))
+    return request.but(headers=request.headers.having(("User-Agent", USER_AGENT)))
