@@ -120,7 +120,7 @@ class PoolTimeouts(Section):
     connect: SecondsAboveZero = 2.0
     """Until there is a connection."""
     first_byte: SecondsAboveZero = 30.0
-    """From the end of the request to the head of the answer."""
+    """From the end of the request to the end of the head of the answer."""
     silence: SecondsAboveZero = 30.0
     """Between two packets of the body."""
     total: SecondsAboveZero | None = None

@@ -5,11 +5,17 @@ import io
 import re
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
+from edgeproxy.core.balancing.retrying import IDEMPOTENT_METHODS
 from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
@@ -38,16 +44,80 @@ class Patience:
     connect_s: float = 10.0
     read_s: float = 30.0
     silence_s: float | None = None
-    """How long the body may stand still; None: as long as `read_s`."""
+    """How long the body may stand still, and then `read_s` is for all of the head; None: both may stand still
+    for `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
+
+
+class _Try:
+    """One attempt; the connector tells it of its connection, the body when all of it is sent."""
+
+    was_kept = False
+    """Its connection was used before, and may have been closed just when the request went out."""
+
+    def __init__(self, limit: asyncio.Timeout, head_s: float | None, *, is_short: bool) -> None:
+        """`head_s`: how long all of the head may take once the request is sent; None: as long as it likes.
+
+        `is_short`: the request is sent as soon as there is a connection.
+        """
+        self._limit: asyncio.Timeout | None = limit
+        self._head_s = head_s
+        self._is_short = is_short
+
+    def is_on(self, *, was_kept: bool) -> None:
+        """There is a connection."""
+        self.was_kept = was_kept
+        if self._is_short:
+            self.is_sent()
+
+    def is_sent(self) -> None:
+        """From now on it is the origin's turn."""
+        if self._head_s is not None and self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._head_s)
+
+    def is_over(self) -> None:
+        """The head of an answer may have come before all of the request was sent."""
+        self._limit = None
+
+    async def sending(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """`body`, whose end is that of the request."""
+        async for chunk in body:
+            yield chunk
+        self.is_sent()
+
+
+_TRY: ContextVar[_Try] = ContextVar("try")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the attempt that is under way what connection it has got."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> Connection:
+        """See `aiohttp.BaseConnector`."""
+        connection = await super().connect(req, traces, timeout)
+        assert connection.protocol is not None
+        _TRY.get().is_on(was_kept=connection.protocol in self._used)
+        self._used.add(connection.protocol)
+        return connection
 
 
 class Wire:
     """A pool of connections to one origin.
 
     Failed connections are tried again for every method, as nothing was sent; silence is for GET and
-    HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".
+    HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".  A connection that was
+    kept open and is found closed is no fault of the origin's, nor an attempt: what may be sent twice goes
+    over another.  RFC 9112 §9.3.1.
     """
 
     def __init__(
@@ -70,7 +140,7 @@ class Wire:
     async def open(self) -> None:
         """Make the pool; no connection is opened yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
@@ -89,6 +159,8 @@ class Wire:
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
         )
+        # It would also ask again who has closed a new connection, and tell nobody of it.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         """Close every connection."""
@@ -103,31 +175,64 @@ class Wire:
         body: AsyncIterable[bytes] | bytes | None = None,
         *,
         websocket: bool = False,
+        is_idempotent: bool | None = None,
     ) -> Reply:
         """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
 
-        `websocket`: ask to go on as one; with a 101 the reply has the connection.  Raises `OriginError`.
+        `websocket`: ask to go on as one; with a 101 the reply has the connection. `is_idempotent`: whether it
+        may be sent twice; None: as its method says.  Raises `OriginError`.
         """
         assert self._session is not None, "exchange() on a wire that is not open"
         if websocket:
             headers = headers.having(*SWITCH)
+        if is_idempotent is None:
+            is_idempotent = method in IDEMPOTENT_METHODS
+        is_again = is_idempotent and (body is None or isinstance(body, bytes))
         tries = self._patience.attempts
-        for attempt in range(1, tries + 1):
-            # What is large is sent piece by piece, so that others get their turns.
-            data = io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BYTES else body
+        is_short = body is None or (isinstance(body, bytes) and len(body) <= _LARGE_BYTES)
+        while True:
+            limit = asyncio.timeout(None)
+            attempt = _Try(limit, self._head_s, is_short=is_short)
             try:
-                response = await self._session.request(
-                    method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
-                )
+                async with limit:
+                    response = await self._sent(attempt, method, url, headers, body)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 if isinstance(error.__cause__, EdgeError):
                     # Not the origin's fault: the body that we were sending broke off.
                     raise error.__cause__ from error
-                if attempt < tries and _may_repeat(error, method):
+                if is_again and attempt.was_kept and _is_closed(error):
+                    continue
+                tries -= 1
+                if tries and _may_repeat(error, method):
                     continue
                 raise self._translated(error) from error
+            finally:
+                attempt.is_over()
             return self._reply(method, response, headers if websocket else None)
-        raise AssertionError("unreachable")
+
+    @property
+    def _head_s(self) -> float | None:
+        return self._patience.read_s if self._patience.silence_s is not None else None
+
+    async def _sent(
+        self,
+        attempt: _Try,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: AsyncIterable[bytes] | bytes | None,
+    ) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        data: Any = body
+        if isinstance(body, bytes) and len(body) > _LARGE_BYTES:
+            # What is large is sent piece by piece, so that others get their turns.
+            data = io.BytesIO(body)
+        elif body is not None and not isinstance(body, bytes):
+            data = attempt.sending(body)
+        _TRY.set(attempt)
+        return await self._session.request(
+            method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
+        )
 
     def _reply(self, method: str, response: aiohttp.ClientResponse, handshake: Headers | None) -> Reply:
         """`handshake` are the fields of a request for a WebSocket."""
@@ -257,6 +362,13 @@ def _may_repeat(error: Exception, method: str) -> bool:
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return True
     return isinstance(error, asyncio.TimeoutError) and method in ("GET", "HEAD")
+
+
+def _is_closed(error: Exception) -> bool:
+    """Whether an established connection was lost before the head of an answer."""
+    if isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
+        return False
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
 
 
 def _cause(error: Exception) -> str:
