@@ -54,8 +54,8 @@ class PoolNode(WithHeaders):
     tier: Literal["primary", "backup"] = "primary"
     """`backup`: asked only where no primary can be."""
     addresses: Literal["one", "each"] = "one"
-    """`each`: where the name in `url` has several addresses, each is a node, called `name@address`, and they
-    are looked up again every `health.resolve_interval`. `one`: it is one node, wherever it leads."""
+    """`each`: each address of the name in `url` is a node, called `name@address`, and they are looked up again
+    every `health.resolve_interval`. `one`: it is one node, wherever it leads."""
     credentials: NodeCredentials | None = None
     """Sent with every request to this node, over the viewer's."""
 

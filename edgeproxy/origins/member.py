@@ -41,7 +41,7 @@ class Endpoint:
     patience: Patience = Patience(attempts=1)
     tls_verify: bool = True
     address: str | None = None
-    """Where it is, for one of several addresses of a name; None: where the name leads."""
+    """Where it is, for one of the addresses of a name; None: where the name leads."""
     each_address: bool = False
     """Whether each address of its name is a node."""
 
