@@ -54,7 +54,7 @@ class PoolNode(WithHeaders):
     tier: Literal["primary", "backup"] = "primary"
     """`backup`: asked only where no primary can be."""
     addresses: Literal["one", "each"] = "one"
-    """`each`: each address of the name in `url` is a node, called `name@address`, and they are looked up again
+    """`each`: each address of the name in `url` is a node, called `name@address`; they are looked up again
     every `health.resolve_interval`. `one`: it is one node, wherever it leads."""
     credentials: NodeCredentials | None = None
     """Sent with every request to this node, over the viewer's."""

@@ -179,7 +179,7 @@ class PoolOrigin:
         if not conduct.annotates:
             return reply
         members = {"__server__": reply.trail[-1].node, "__version__": __version__}
-        return await with_members(reply, request.method, members, conduct.max_held, self._room)
+        return await with_members(reply, sent, members, conduct.max_held, self._room)
 
     def _is_idempotent(self, method: str, body: Held | None) -> bool:
         listed = self.conduct.idempotent_calls

@@ -478,20 +478,28 @@ async def test_one_request_decides_however_many_come_at_once(farm: Build, settin
             await exchange.answer(200)
         else:
             probes.append(exchange)
+            probed.set()
             await go.wait()
             await exchange.answer(503)
 
+    async def late(exchange: Exchange) -> None:
+        if exchange.target == "/ping":
+            await probed.wait()
+        await exchange.answer(200)
+
+    probed = asyncio.Event()
     probes: list[Exchange] = []
     go = asyncio.Event()
     go.set()
     api = await farm(
-        {"a": does, "b": None},
+        {"a": does, "b": late},
         f"{settings}, ejection: {{failures: 1}}, checks: {{path: /ping, interval: 1h}}",
     )
     async with asyncio.timeout(5):
         while api.pool.members[0].state.breaker.until is None:
             await api.ask()
-    go.clear()
+    for event in (go, probed):
+        event.clear()
     probes.clear()
     api.later(6)
     for _ in range(30):
@@ -554,6 +562,18 @@ async def test_an_object_without_length_is_added_to_if_it_is_whole(farm: Build) 
 
     api = await farm({"a": does}, "annotate: true")
     assert json.loads((await api.ask())[1])["__server__"] == "a"
+
+
+async def test_a_head_does_not_promise_the_nodes_bytes(farm: Build) -> None:
+    """RFC 9110 §9.3.2."""
+
+    async def json_node(exchange: Exchange) -> None:
+        await exchange.answer(200, b'{"a": 1}', content_type="application/json", etag='"x"')
+
+    api = await farm({"a": json_node}, "annotate: true")
+    async with api.edge.viewer.head(api.edge.url + "/x") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+        assert not {"Content-Length", "ETag"} & set(answer.headers)
 
 
 async def test_an_object_that_is_cut_before_it_could_be_added_to_is_an_error(farm: Build) -> None:
