@@ -7,7 +7,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -31,6 +31,7 @@ from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.health.canary import Canary
 from edgeproxy.health.names import Lookout
 from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
@@ -117,6 +118,7 @@ class App(Steered):
         works: Works,
         explainer: Explainer,
         pools: Pools,
+        canary: Canary | None,
         lookout: Lookout,
         changes: Changes,
         observers: Observers,
@@ -133,6 +135,7 @@ class App(Steered):
         self._source = works.source
         self._explainer = explainer
         self._pools = pools
+        self._canary = canary
         self._lookout = lookout
         self._changes = changes
         self._started = clock.elapsed()
@@ -192,6 +195,7 @@ class App(Steered):
         return {
             "uptime_s": round(self.clock.elapsed() - self._started, 3),
             "requests": self.tally.fields(),
+            "websockets": {"open": self.tally.open_websockets, "total": self.tally.websockets},
             "cache": {
                 "keys": len(memory),
                 "used_bytes": memory.used_bytes,
@@ -203,6 +207,7 @@ class App(Steered):
                 **dict(sorted(self._worker.counts.items())),
             },
             "sources": self._source.fields(),
+            **({"checks": asdict(self._canary.counts)} if self._pools and self._canary is not None else {}),
         }
 
     async def backfilled(self) -> None:
@@ -281,6 +286,7 @@ async def opened(
         changes = Changes(_buckets(config), gateway.invalidate, bury)
         lookout = lookout_of(config, origins.pools, clock, observers.fault, stack)
         by = f"{front.loop_id}/{member.number if member is not None else 0}"
+        canary: Canary | None = None
         if watches:
             canary = await canary_of(config, origins.pools, clock, by, observers.fault, stack)
             await lookout.look()
@@ -288,7 +294,18 @@ async def opened(
             canary.start()
         worker.start()
         yield App(
-            config, gateway, cache, flights, works, explainer, pools, lookout, changes, observers, clock
+            config,
+            gateway,
+            cache,
+            flights,
+            works,
+            explainer,
+            pools,
+            canary,
+            lookout,
+            changes,
+            observers,
+            clock,
         )
 
 

@@ -114,3 +114,30 @@ server: {{listen: '127.0.0.1:0', workers: {workers}}}
                 assert await answer.text() == "b"
             go.set()
             assert await under_way.text() == "half"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hangup_does_not_end_a_drain(scripted: Starts, tmp_path: Path, workers: int) -> None:
+    go = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
+        await go.wait()
+        await exchange.send(b"lf")
+
+    a = await scripted(slow)
+    text = f"""
+origins: {{api: {{type: pool, nodes: [{{url: "{a.url}", name: a}}]}}}}
+default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}
+log: {{access: false}}
+server: {{listen: '127.0.0.1:0', workers: {workers}}}
+"""
+    async with served(tmp_path, text) as edge, aiohttp.ClientSession() as viewer:
+        assert edge.process.stderr is not None
+        async with viewer.get(f"{edge.url}/") as under_way:
+            edge.process.send_signal(signal.SIGTERM)
+            assert b"draining" in await edge.process.stderr.readline()
+            edge.process.send_signal(signal.SIGHUP)
+            go.set()
+            assert await under_way.text() == "half"
+        assert (await edge.ended())[0] == 0
