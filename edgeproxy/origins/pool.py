@@ -141,6 +141,12 @@ class PoolOrigin:
         self._members[node].put_on(duty)
         self._duties[node] = duty
 
+    def put_back_on(self, duties: Mapping[str, Duty]) -> None:
+        """What the operator has let nodes do before, also those that are yet to come."""
+        self._duties |= duties
+        for member in self.members:
+            member.put_on(self._duties.get(member.name, Duty.READY))
+
     async def ping(self, node: str) -> Ping:
         """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`.
 
