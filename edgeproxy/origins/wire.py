@@ -7,12 +7,11 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
 from edgeproxy.core.balancing.retrying import IDEMPOTENT_METHODS
@@ -44,71 +43,61 @@ class Patience:
     connect_s: float = 10.0
     read_s: float = 30.0
     silence_s: float | None = None
-    """How long the body may stand still, and then `read_s` is for all of the head; None: both may stand still
-    for `read_s`."""
+    """How long the body may stand still, and then `read_s` is for all of the head; None: each packet of
+    either may take `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
 
 
-class _Try:
-    """One attempt; the connector tells it of its connection, the body when all of it is sent."""
-
-    was_kept = False
-    """Its connection was used before, and may have been closed just when the request went out."""
-
-    def __init__(self, limit: asyncio.Timeout, head_s: float | None, *, is_short: bool) -> None:
-        """`head_s`: how long all of the head may take once the request is sent; None: as long as it likes.
-
-        `is_short`: the request is sent as soon as there is a connection.
-        """
-        self._limit: asyncio.Timeout | None = limit
-        self._head_s = head_s
-        self._is_short = is_short
-
-    def is_on(self, *, was_kept: bool) -> None:
-        """There is a connection."""
-        self.was_kept = was_kept
-        if self._is_short:
-            self.is_sent()
-
-    def is_sent(self) -> None:
-        """From now on it is the origin's turn."""
-        if self._head_s is not None and self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + self._head_s)
-
-    def is_over(self) -> None:
-        """The head of an answer may have come before all of the request was sent."""
-        self._limit = None
-
-    async def sending(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """`body`, whose end is that of the request."""
-        async for chunk in body:
-            yield chunk
-        self.is_sent()
-
-
-_TRY: ContextVar[_Try] = ContextVar("try")
+_IS_NEW: ContextVar[bool] = ContextVar("is_new")
+"""Whether a connection was made for the request that is under way."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells the attempt that is under way what connection it has got."""
+    """Tells who asks that a connection is new."""
 
-    def __init__(self, **how: Any) -> None:
+    def __init__(self, *, limits_heads: bool, **how: Any) -> None:
         super().__init__(**how)
-        self._used: WeakSet[ResponseHandler] = WeakSet()
+        if limits_heads:
+            self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment] # it is one
 
-    async def connect(
+    async def _create_connection(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
-    ) -> Connection:
-        """See `aiohttp.BaseConnector`."""
-        connection = await super().connect(req, traces, timeout)
-        assert connection.protocol is not None
-        _TRY.get().is_on(was_kept=connection.protocol in self._used)
-        self._used.add(connection.protocol)
-        return connection
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the parameter of aiohttp's
+    ) -> ResponseHandler:
+        _IS_NEW.set(True)
+        return await super()._create_connection(req, traces, timeout)
+
+
+class _Protocol(ResponseHandler):
+    """One connection. aiohttp, and CloudFront, let each packet of a head buy as much time again; here none
+    does."""
+
+    _awaits_head = False
+    _has_head = False
+
+    def set_response_params(self, **how: Any) -> None:
+        """A request is going to be sent."""
+        self._awaits_head = self._has_head = False
+        super().set_response_params(**how)
+
+    def start_timeout(self) -> None:
+        """All of the request is sent; the head of the answer may have come before."""
+        super().start_timeout()
+        self._awaits_head = not self._has_head
+
+    def head_came(self, silence_s: float) -> None:
+        """From now on it is `silence_s` between two packets."""
+        self._awaits_head, self._has_head = False, True
+        self.read_timeout = silence_s
+        if self._read_timeout_handle is not None:
+            super()._reschedule_timeout()
+
+    def _reschedule_timeout(self) -> None:
+        if not self._awaits_head:
+            super()._reschedule_timeout()
 
 
 class Wire:
@@ -141,6 +130,7 @@ class Wire:
         """Make the pool; no connection is opened yet."""
         self._session = aiohttp.ClientSession(
             connector=_Connector(
+                limits_heads=self._patience.silence_s is not None,
                 limit=self._patience.max_connections,
                 keepalive_timeout=self._patience.keepalive_s,
                 ssl=self._tls_verify,
@@ -185,54 +175,29 @@ class Wire:
         assert self._session is not None, "exchange() on a wire that is not open"
         if websocket:
             headers = headers.having(*SWITCH)
-        if is_idempotent is None:
-            is_idempotent = method in IDEMPOTENT_METHODS
-        is_again = is_idempotent and (body is None or isinstance(body, bytes))
         tries = self._patience.attempts
-        is_short = body is None or (isinstance(body, bytes) and len(body) <= _LARGE_BYTES)
         while True:
-            limit = asyncio.timeout(None)
-            attempt = _Try(limit, self._head_s, is_short=is_short)
+            _IS_NEW.set(False)
+            # What is large is sent piece by piece, so that others get their turns.
+            data = io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BYTES else body
             try:
-                async with limit:
-                    response = await self._sent(attempt, method, url, headers, body)
+                response = await self._session.request(
+                    method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
+                )
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 if isinstance(error.__cause__, EdgeError):
                     # Not the origin's fault: the body that we were sending broke off.
                     raise error.__cause__ from error
-                if is_again and attempt.was_kept and _is_closed(error):
+                if is_idempotent is None:
+                    is_idempotent = method in IDEMPOTENT_METHODS
+                is_whole = body is None or isinstance(body, bytes)
+                if is_idempotent and is_whole and not _IS_NEW.get() and _is_closed(error):
                     continue
                 tries -= 1
                 if tries and _may_repeat(error, method):
                     continue
                 raise self._translated(error) from error
-            finally:
-                attempt.is_over()
             return self._reply(method, response, headers if websocket else None)
-
-    @property
-    def _head_s(self) -> float | None:
-        return self._patience.read_s if self._patience.silence_s is not None else None
-
-    async def _sent(
-        self,
-        attempt: _Try,
-        method: str,
-        url: str,
-        headers: Headers,
-        body: AsyncIterable[bytes] | bytes | None,
-    ) -> aiohttp.ClientResponse:
-        assert self._session is not None
-        data: Any = body
-        if isinstance(body, bytes) and len(body) > _LARGE_BYTES:
-            # What is large is sent piece by piece, so that others get their turns.
-            data = io.BytesIO(body)
-        elif body is not None and not isinstance(body, bytes):
-            data = attempt.sending(body)
-        _TRY.set(attempt)
-        return await self._session.request(
-            method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
-        )
 
     def _reply(self, method: str, response: aiohttp.ClientResponse, handshake: Headers | None) -> Reply:
         """`handshake` are the fields of a request for a WebSocket."""
@@ -245,9 +210,9 @@ class Wire:
         head = Head(response.status, headers)
         if handshake is not None and is_switched:
             return self._switched(response, handshake, head)
-        if self._patience.silence_s is not None and (connection := response.connection) is not None:
-            if connection.protocol is not None:
-                connection.protocol.read_timeout = self._patience.silence_s
+        protocol = response.connection.protocol if response.connection is not None else None
+        if isinstance(protocol, _Protocol) and self._patience.silence_s is not None:
+            protocol.head_came(self._patience.silence_s)
         has_body = method != "HEAD" and response.status not in _BODILESS
         return Reply(
             head,
