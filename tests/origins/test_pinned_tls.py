@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -96,7 +95,7 @@ async def started(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 stack.callback(server.close)
                 site.port = server.sockets[0].getsockname()[1]
             # What the system trusts.
-            monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trusted)
+            monkeypatch.setattr("edgeproxy.origins.connections._context", lambda verify: trusted)
             now = asyncio.get_running_loop().time
             pool = PoolOrigin("api", Conduct(Algorithm.DNS), now, lambda: 0.5)
             stack.push_async_callback(pool.close)
