@@ -15,11 +15,11 @@ from typing import Any
 import aiohttp
 import hypothesis
 import pytest
-from aiobotocore.session import get_session
 from moto.server import ThreadedMotoServer
 from yarl import URL
 
 from edgeproxy.app import Observers
+from edgeproxy.aws import session
 from edgeproxy.config import parse
 from edgeproxy.record import Record
 from edgeproxy.serve import Running, running
@@ -272,9 +272,7 @@ class Box:
 async def box_of(moto: str) -> AsyncIterator[Callable[..., Awaitable[Box]]]:
     """Makes queues of SQS."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
-    async with get_session().create_client(
-        "sqs", endpoint_url=moto, region_name="us-east-1", **keys
-    ) as client:
+    async with session().create_client("sqs", endpoint_url=moto, region_name="us-east-1", **keys) as client:
 
         async def make(suffix: str = "", **attributes: str) -> Box:
             name = f"test-{uuid.uuid4().hex}{suffix}"

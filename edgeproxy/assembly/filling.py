@@ -2,11 +2,9 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from edgeproxy.assembly.origins import Origins, buckets_of, plain_keys
 from edgeproxy.backfill.filler import Burial, Filler
@@ -32,6 +30,7 @@ from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
+from edgeproxy.core.sqs_url import endpoint_of, region_of
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
 
@@ -134,16 +133,11 @@ async def _sqs_queue(
     return queue
 
 
-_REGION = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
-
-
 def whereabouts(url: str | None, region: str | None, endpoint: str | None) -> tuple[str, str | None]:
     """Region and endpoint of a queue: what is given, else what its URL says, else us-east-1 of AWS."""
     if url is not None:
-        parts = urlsplit(url)
-        named = _REGION.search(parts.hostname or "")
-        region = region or (named[1] if named is not None else None)
-        endpoint = endpoint or f"{parts.scheme}://{parts.netloc}"
+        region = region or region_of(url)
+        endpoint = endpoint or endpoint_of(url)
     return region or "us-east-1", endpoint
 
 

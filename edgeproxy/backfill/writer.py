@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Never
 
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from edgeproxy.backfill.aws import client_options
+from edgeproxy.aws import client as aws_client
 from edgeproxy.backfill.checking import Checks
 from edgeproxy.backfill.job import Outcome, Skipped, Stored
 from edgeproxy.backfill.uploads import Mark, Upload, Uploads
@@ -162,7 +162,7 @@ class BucketWriter:
         config["connector_args"] = {"resolver": Resolver()}
         if is_anonymous:
             config["signature_version"] = UNSIGNED
-        self._options = client_options(region, endpoint, keys, config)
+        self._connecting = partial(aws_client, "s3", region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -171,9 +171,7 @@ class BucketWriter:
         """Make the client, and begin to take away what processes that were killed have left."""
         self._stack.push_async_callback(self._wire.close)
         await self._wire.open()
-        self._client = await self._stack.enter_async_context(
-            get_session().create_client("s3", **self._options)
-        )
+        self._client = await self._stack.enter_async_context(self._connecting())
         self._sweep()
 
     async def close(self) -> None:

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from aiobotocore.credentials import AioCredentials
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
+from edgeproxy.aws import session
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.sigv4 import Keys
@@ -38,7 +38,7 @@ class ProviderChain:
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
-        self._session = get_session()
+        self._session = session()
         self._credentials: AioCredentials | None = None
 
     async def current(self) -> Keys:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
+from edgeproxy.aws import session
 from tests.conftest import Edge, Script, ScriptedOrigin
 from tests.stories import studio as studios
 from tests.stories.bucket import Bucket
@@ -42,7 +42,7 @@ async def s3(moto: str) -> AsyncIterator[Any]:
         "aws_secret_access_key": "test-secret",
         "config": AioConfig(s3={"addressing_style": "path"}),
     }
-    async with get_session().create_client("s3", **options) as client:
+    async with session().create_client("s3", **options) as client:
         yield client
 
 
