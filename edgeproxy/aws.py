@@ -1,27 +1,34 @@
-"""How the clients of AWS's services are made, and of those that speak as they do."""
+"""How the clients of AWS's services are made, and of those that speak as they do.
+
+aiobotocore takes a quarter of a second to import, which only those pay who have a client made.
+"""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
-from botocore.loaders import Loader, create_loader
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+    from botocore.loaders import Loader
 
 
-def session() -> AioSession:
+def session() -> "AioSession":
     """A session of its own, with its own credentials.
 
     The descriptions of the services, some megabytes of JSON, are read once for all sessions.
     """
+    from aiobotocore.session import get_session
+
     made = get_session()
     made.register_component("data_loader", _loader(made.get_config_variable("data_path")))
     return made
 
 
 @cache
-def _loader(data_path: str | None) -> Loader:
+def _loader(data_path: str | None) -> "Loader":
+    from botocore.loaders import create_loader
+
     return create_loader(data_path)
 
 
@@ -37,6 +44,8 @@ def client(
     Without `endpoint` that of AWS; without `keys` (id, secret, session token) AWS's own chain has them.
     `config` is what `AioConfig` takes.  Entering it raises what botocore raises.
     """
+    from aiobotocore.config import AioConfig
+
     access, secret, token = keys or (None, None, None)
     made: AbstractAsyncContextManager[Any] = session().create_client(
         service,

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,10 @@ from edgeproxy.serve import Running, running
 # The same examples every time: a run that fails by chance helps nobody who did not cause it.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("steady")
+
+# A hundred processes are started here: each would compile all over again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # noqa: TID251
+sys.dont_write_bytecode = False
 
 Script = Callable[["Exchange"], Awaitable[None]]
 

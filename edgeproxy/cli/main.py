@@ -2,23 +2,34 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgeproxy import __version__
-from edgeproxy.cli.backfill import backfill
-from edgeproxy.cli.canary import canary
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
-from edgeproxy.cli.package import package
-from edgeproxy.cli.pool import pool
-from edgeproxy.cli.template import template
-from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config, load
 
+_ELSEWHERE = ("backfill", "canary", "package", "pool", "template", "worker")
+"""Each a command in the module of its name."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Imports what a command needs when it is asked for: `serve` starts without the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"edgeproxy.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgeproxy")
 def main() -> None:
     """A local CDN in one process: TTL cache, S3 primary, origin failover, backfill."""
@@ -196,11 +207,3 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
         fail(str(error) if site is not None else f"{error}; --port takes another, 0 any free one", status=1)
     except LabError as error:
         fail(str(error), status=1)
-
-
-main.add_command(backfill)
-main.add_command(canary)
-main.add_command(package)
-main.add_command(pool)
-main.add_command(template)
-main.add_command(worker)
