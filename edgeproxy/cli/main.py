@@ -139,13 +139,14 @@ def _explained_offline(config: Config, request: Any) -> Any:
     async def offline() -> Any:
         cache = config.cache.model_copy(update={"disk": None})
         backfill = config.backfill.model_copy(update={"queue": "memory"})
-        alone = config.model_copy(update={"cache": cache, "backfill": backfill})
+        # A folder would be made, and what was begun in it before be taken up.
+        state = config.state.model_copy(update={"folder": None})
+        alone = config.model_copy(update={"cache": cache, "backfill": backfill, "state": state})
         async with opened(alone, watches=False) as app:
             return await app.explain(request)
 
-    click.echo(
-        f"no gateway answers on http://{config.admin.listen}: the cache is taken to be empty", err=True
-    )
+    none = f"no gateway answers on http://{config.admin.listen}"
+    click.echo(f"{none}: cache, queue and tombstones are taken to be empty", err=True)
     return run(offline())
 
 
