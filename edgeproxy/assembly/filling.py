@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from edgeproxy.assembly.origins import Origins, buckets_of, plain_keys
+from edgeproxy.backfill.attempts import Attempts
 from edgeproxy.backfill.filler import Burial, Filler
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
@@ -211,22 +212,19 @@ def worker_of(
     source: Source,
     writers: Mapping[str, BucketWriter],
     clock: Clock,
-    on_outcome: Callable[[Job, Outcome], None],
     tombstones: Tombstones,
+    on_outcome: Callable[[Job, Outcome], None] | None = None,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
     return Worker(
         queue,
-        source,
-        writers,
-        config.backfill.rule_values(),
+        Attempts(source, writers, config.backfill.rule_values(), tombstones),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
-        tombstones=tombstones,
     )
 
 
@@ -270,7 +268,7 @@ async def works_of(
     tombstones = await tombstones_of(config, clock)
     stack.push_async_callback(tombstones.close)
     source = source_of(config, origins, cache, flights, clock, on_fault)
-    worker = worker_of(config, queue, source, writers, clock, on_outcome, tombstones)
+    worker = worker_of(config, queue, source, writers, clock, tombstones, on_outcome)
     stack.push_async_callback(worker.drain, 0)
     prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
     burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)
