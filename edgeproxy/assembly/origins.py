@@ -16,13 +16,14 @@ from edgeproxy.config.schema import Config
 from edgeproxy.core.message import Headers
 from edgeproxy.core.sourcing import is_near
 from edgeproxy.origins.base import Origin
+from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.failover import FailoverOrigin
 from edgeproxy.origins.pool import PoolOrigin
 from edgeproxy.origins.s3 import Bucket, S3Origin, Signed
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.web import WebOrigin
-from edgeproxy.origins.wire import Patience, Wire
+from edgeproxy.origins.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,10 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
         if isinstance(section, PoolSection):
             single[name] = pools[name] = await pool_of(name, section, clock, stack)
             continue
-        wire = await _wire(name, section, stack)
+        wire = _wire(name, section, stack)
         single[name] = _origin(name, section, wire, clock, shows_notes=config.server.debug_headers)
         if name in redirecting and isinstance(section, HttpOrigin):
-            addresses[name] = await _address(name, section, wire, stack)
+            addresses[name] = _address(name, section, wire, stack)
     return Origins(
         single=single,
         groups=config.origin_groups,
@@ -79,7 +80,7 @@ async def origins_of(config: Config, clock: Clock, stack: AsyncExitStack) -> Ori
     )
 
 
-async def _wire(
+def _wire(
     name: str, section: S3Section | HttpOrigin, stack: AsyncExitStack, *, elsewhere: bool = False
 ) -> Wire:
     """Connections to an origin; `elsewhere`: to whom it sends us, but not where only it may be."""
@@ -88,13 +89,12 @@ async def _wire(
         elsewhere and isinstance(section, HttpOrigin) and not is_near(urlsplit(section.url).hostname or "")
     )
     wire = Wire(name, _patience(section), tls_verify=verify, is_far=is_far)
-    stack.push_async_callback(wire.close)
-    await wire.open()
+    stack.callback(wire.close)
     return wire
 
 
-async def _address(name: str, section: HttpOrigin, own: Wire, stack: AsyncExitStack) -> Address:
-    away = await _wire(name, section, stack, elsewhere=True)
+def _address(name: str, section: HttpOrigin, own: Wire, stack: AsyncExitStack) -> Address:
+    away = _wire(name, section, stack, elsewhere=True)
     custom = Headers(section.custom_headers.items())
 
     def at(base: str, is_own: bool) -> Origin:

@@ -8,9 +8,9 @@ from edgeproxy.core.balancing.budget import RETRIES
 from edgeproxy.core.checking import Wanted
 from edgeproxy.core.message import Headers
 from edgeproxy.origins.conduct import Conduct
+from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.member import Endpoint
 from edgeproxy.origins.pinging import Check
-from edgeproxy.origins.wire import Patience
 
 
 def endpoints_of(section: PoolOrigin) -> list[Endpoint]:

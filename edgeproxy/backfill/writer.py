@@ -28,11 +28,12 @@ from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.paths import key_path
 from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
+from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
 from edgeproxy.origins.localhost import Resolver
 from edgeproxy.origins.s3 import FAULTS, Bucket, Signed, error_code
 from edgeproxy.origins.sigv4 import Keys
-from edgeproxy.origins.wire import Patience, Wire
+from edgeproxy.origins.wire import Wire
 
 # Head fields that S3 keeps with an object, and the names botocore has for them.
 _KEPT = {
@@ -169,8 +170,7 @@ class BucketWriter:
 
     async def open(self) -> None:
         """Make the client, and begin to take away what processes that were killed have left."""
-        self._stack.push_async_callback(self._wire.close)
-        await self._wire.open()
+        self._stack.callback(self._wire.close)
         self._client = await self._stack.enter_async_context(self._connecting())
         self._sweep()
 

@@ -5,6 +5,7 @@ RFC 9111 §5.2, RFC 5861, RFC 9213.
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.structured import Bare, Token, dictionary
@@ -35,6 +36,8 @@ _NEEDED = frozenset(
 )
 _WITH_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
 _WITH_NAMES = frozenset({"no-cache", "private"})
+_REMEMBERED_LENGTH = 256
+"""So that what an origin makes up costs no memory."""
 _ALONE = frozenset({"no-store", "public", "must-revalidate", "proxy-revalidate", "must-understand"})
 
 
@@ -103,6 +106,9 @@ def _argument(value: Bare | None) -> str | None:
     return None if value is None or value is True else str(value)
 
 
+_NOTHING_SAID = CacheControl()
+
+
 def cache_control(headers: Headers) -> CacheControl:
     """Parse `Cache-Control`.
 
@@ -113,7 +119,15 @@ def cache_control(headers: Headers) -> CacheControl:
     between two directives parts them, and a quote that is never closed hides nothing.
     """
     text = headers.get("cache-control")
-    return CacheControl() if text is None else _control(arguments(text))
+    if text is None:
+        return _NOTHING_SAID
+    return _remembered(text) if len(text) <= _REMEMBERED_LENGTH else _control(arguments(text))
+
+
+@lru_cache(1024)
+def _remembered(text: str) -> CacheControl:
+    """Origins say the same all the time."""
+    return _control(arguments(text))
 
 
 def arguments(text: str) -> dict[str, list[str | None]]:

@@ -4,7 +4,7 @@ CloudFront Developer Guide, "Request and response behavior for custom origins" a
 origin requests"; RFC 9110 §7.6, RFC 8586 (CDN-Loop).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
@@ -40,6 +40,8 @@ _OF_THE_BODY = frozenset(
 )
 # Fields that tell the origin nothing about who asks; answers in a coding are looked at apart.
 _SAYS_NOTHING = CONDITIONAL | {"via", "cdn-loop", "x-forwarded-for", "accept-encoding", "range"}
+# What asks for a part, or not at all.
+_OF_THE_VIEWER = CONDITIONAL | {"range"}
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -83,8 +85,7 @@ def forwarded(
     passed_via, passed_loop = request.headers.get("via"), request.headers.get("cdn-loop")
     fields.append(("Via", f"{passed_via}, {via}" if passed_via else via))
     fields.append(("CDN-Loop", f"{passed_loop}, {loop_id}" if passed_loop else loop_id))
-    return replace(
-        request,
+    return request.but(
         headers=Headers(fields),
         host=request.host if wants_host else "",
         query=selected_query(request.query, _merged(key.query, policy.query)),
@@ -167,8 +168,10 @@ def unconditional(request: Request) -> Request:
 
     A HEAD becomes a GET: its answer has no body, and must not be taken for one that is empty.
     """
-    method = "GET" if request.method == "HEAD" else request.method
-    return replace(request, method=method, headers=request.headers.without(CONDITIONAL | {"range"}))
+    headers = request.headers.without(_OF_THE_VIEWER)
+    if request.method == "HEAD":
+        return request.but(method="GET", headers=headers)
+    return request if headers is request.headers else request.but(headers=headers)
 
 
 def to_be_shared(sent: Request, conditions: tuple[tuple[str, str], ...] = ()) -> Request:
@@ -177,9 +180,11 @@ def to_be_shared(sent: Request, conditions: tuple[tuple[str, str], ...] = ()) ->
     An origin that is a cache itself must not refuse to all what one viewer wants from caches alone.
     """
     whole = unconditional(sent)
-    if "only-if-cached" in arguments(sent.headers.get("cache-control") or ""):
-        whole = replace(whole, headers=whole.headers.without({"cache-control"}))
-    return replace(whole, headers=whole.headers.having(*conditions))
+    headers = whole.headers
+    if "only-if-cached" in arguments(headers.get("cache-control") or ""):
+        headers = headers.without({"cache-control"})
+    headers = headers.having(*conditions)
+    return whole if headers is whole.headers else whole.but(headers=headers)
 
 
 def is_for_everybody(sent: Request) -> bool:

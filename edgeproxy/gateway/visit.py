@@ -63,7 +63,7 @@ class Visit:
         if self.read is None:
             return sent
         # The answer has to be looked into.
-        return replace(sent, headers=sent.headers.having(("Accept-Encoding", "identity")))
+        return sent.but(headers=sent.headers.having(("Accept-Encoding", "identity")))
 
     @cached_property
     def wishes(self) -> Wishes:
@@ -115,7 +115,8 @@ def admitted(request: Request, behaviors: tuple[Behavior, ...], front: Front, re
     headers = request.headers if trusted else without_claims(request.headers)
     behavior = behavior_for(path, behaviors)
     is_websocket = request.websocket and forwards_websockets(behavior.cache.key, behavior.origin_request)
-    request = replace(request, path=path, headers=headers, websocket=is_websocket)
+    if path != request.path or headers is not request.headers or is_websocket != request.websocket:
+        request = request.but(path=path, headers=headers, websocket=is_websocket)
     admit(request, behavior, has_body=request.body is not None)
     if is_websocket:
         check_handshake(request.headers.end_to_end())

@@ -1,7 +1,6 @@
 """Answers of a pool with the name of the node in them."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 
 from edgeproxy.core.annotating import annotated, annotated_head, may_annotate
 from edgeproxy.core.errors import OriginError
@@ -16,7 +15,7 @@ def for_the_whole(request: Request) -> Request:
     """`request` for all of the object: a part of what a node has is no part of what viewers get."""
     if not _OF_A_PART & {name.lower() for name, _ in request.headers}:
         return request
-    return replace(request, headers=request.headers.without(_OF_A_PART))
+    return request.but(headers=request.headers.without(_OF_A_PART))
 
 
 async def with_members(

@@ -65,18 +65,3 @@ class _Taken(asyncio.StreamReaderProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._before.connection_lost(exc)
-
-
-class Early:
-    """Stands in for a reader of frames, and gets what aiohttp has read beyond the head."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """As aiohttp calls it: no fault, nothing left over."""
-        self.data += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """Nothing more will come."""

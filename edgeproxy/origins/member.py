@@ -21,7 +21,8 @@ from edgeproxy.core.balancing.nodes import (
 from edgeproxy.core.balancing.quantiles import Durations, noted
 from edgeproxy.core.message import Headers
 from edgeproxy.origins.base import Reply
-from edgeproxy.origins.wire import Patience, Wire
+from edgeproxy.origins.connections import Patience
+from edgeproxy.origins.wire import Wire
 
 _APART_KEEPALIVE_S = 75.0
 """Longer than most wait between two checks, so that these do not measure how long connecting takes."""
@@ -96,20 +97,15 @@ class Member:
         """The node's name."""
         return self.endpoint.name
 
-    async def open(self) -> None:
-        """Before it is asked."""
-        await self._wire.open()
-        await self._apart.open()
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every connection."""
-        await self._wire.close()
-        await self._apart.close()
+        self._wire.close()
+        self._apart.close()
 
     async def retire(self) -> None:
         """Close every connection once nobody uses one; nobody may begin to from now on."""
         await self._unused.wait()
-        await self.close()
+        self.close()
 
     def used(self, by: int) -> None:
         """So many more, or fewer, have a connection in use."""

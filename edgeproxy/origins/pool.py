@@ -8,7 +8,6 @@ there are other nodes now says `PoolOrigin.replace`.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from types import MappingProxyType
 
 from edgeproxy import __version__
@@ -119,7 +118,6 @@ class PoolOrigin:
             else:
                 member = Member(endpoint, rules, self._elapsed)
                 member.put_on(self._duties.get(endpoint.name, Duty.READY))
-                await member.open()
             members[endpoint.name] = member
         leaving = [member for member in self.members if members.get(member.name) is not member]
         self._members = MappingProxyType(members)
@@ -136,7 +134,7 @@ class PoolOrigin:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for member in (*self.members, *retired):
-            await member.close()
+            member.close()
 
     def put_on(self, node: str, duty: Duty) -> None:
         """What the operator lets the node called `node` do.  Raises `KeyError`."""
@@ -290,4 +288,4 @@ def _named(request: Request) -> Request:
     """`request` with a name for who sends it."""
     if "user-agent" in request.headers:
         return request
-    return replace(request, headers=request.headers.having(("User-Agent", USER_AGENT)))
+    return request.but(headers=request.headers.having(("User-Agent", USER_AGENT)))

@@ -6,7 +6,7 @@ response behavior for Amazon S3 origins".
 
 import re
 from collections.abc import AsyncIterable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from edgeproxy.core.errors import OriginError
@@ -184,7 +184,7 @@ class S3Origin:
         if tags is not None:
             # S3 makes no weak tags and matches none: this one was S3's own until we compressed its object.
             kept = kept.having(("If-None-Match", tags.replace('W/"', '"')))
-        return await self._sent(replace(request, path=path, query=query, headers=kept))
+        return await self._sent(request.but(path=path, query=query, headers=kept))
 
     async def _sent(self, request: Request) -> Reply:
         headers = request.headers.having(*self._custom_headers)

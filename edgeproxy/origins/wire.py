@@ -1,53 +1,32 @@
-"""HTTP/1.1 to one origin over aiohttp's client. No exception of aiohttp's leaves this file."""
+"""HTTP/1.1 to one origin: requests written, tried again where that is safe, and answers as replies."""
 
-import asyncio
-import io
-import re
-import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterable
+from functools import lru_cache
+from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
-from edgeproxy.core.errors import EdgeError, OriginError, timed_out, unreachable
-from edgeproxy.core.message import Head, Headers, field_text
+from edgeproxy.core.errors import OriginError
+from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.websocket import SWITCH
 from edgeproxy.core.websocket import fault as handshake_fault
-from edgeproxy.origins.base import Reply, no_body
-from edgeproxy.origins.duplex import Duplex, Early
+from edgeproxy.origins.base import Reply
+from edgeproxy.origins.connection import Answer, Question, StaleError
+from edgeproxy.origins.connections import Connections, Patience, Place
 from edgeproxy.origins.localhost import FarResolver, Pinned, Resolver
 
-MAX_HEAD_BYTES = 32_768
-"""CloudFront's limit for the head of an origin's answer; aiohttp holds it for each line by itself."""
-
-_READ_BUFFER_BYTES = 128 * 1024
-_LARGE_BYTES = 256 * 1024
-_NO_AUTO_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
-_BODILESS = frozenset({204, 304})
-# RFC 9110 §5.5 allows none of these in a field value but the tab.
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how often an origin is tried; CloudFront's connection settings. Seconds."""
-
-    attempts: int = 3
-    connect_s: float = 10.0
-    read_s: float = 30.0
-    silence_s: float | None = None
-    """How long the body may stand still; None: as long as `read_s`."""
-    keepalive_s: float = 5.0
-    max_connections: int = 512
+_SAFE = frozenset({"GET", "HEAD"})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110 §9.2.2."""
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods of which an origin wants to know that there is none.  RFC 9110 §8.6."""
 
 
 class Wire:
-    """A pool of connections to one origin.
+    """Asks one origin.
 
     Failed connections are tried again for every method, as nothing was sent; silence is for GET and
-    HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".
+    HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".  A kept connection
+    that turns out to be closed is replaced once where the method is idempotent.  RFC 9112 §9.3.1.
     """
 
     def __init__(
@@ -61,39 +40,15 @@ class Wire:
     ) -> None:
         """`is_far`: no name leads to this machine or its link. `address`: where every name leads."""
         self._name = name
-        self._address = address
-        self._resolver = FarResolver if is_far else Resolver
-        self._patience = patience
-        self._tls_verify = tls_verify
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        """Make the pool; no connection is opened yet."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._patience.max_connections,
-                keepalive_timeout=self._patience.keepalive_s,
-                ssl=self._tls_verify,
-                resolver=self._resolver() if self._address is None else Pinned(self._address),
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=self._patience.connect_s + self._patience.read_s,
-                sock_connect=self._patience.connect_s,
-                sock_read=self._patience.read_s,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER_BYTES,
-            skip_auto_headers=_NO_AUTO_HEADERS,
-            max_line_size=MAX_HEAD_BYTES,
-            max_field_size=MAX_HEAD_BYTES,
+        self._attempts = patience.attempts
+        far = FarResolver if is_far else Resolver
+        self._connections = Connections(
+            name, patience, far if address is None else lambda: Pinned(address), tls_verify=tls_verify
         )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        self._connections.close()
 
     async def exchange(
         self,
@@ -108,158 +63,103 @@ class Wire:
 
         `websocket`: ask to go on as one; with a 101 the reply has the connection.  Raises `OriginError`.
         """
-        assert self._session is not None, "exchange() on a wire that is not open"
         if websocket:
             headers = headers.having(*SWITCH)
-        tries = self._patience.attempts
-        for attempt in range(1, tries + 1):
-            # What is large is sent piece by piece, so that others get their turns.
-            data = io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BYTES else body
-            try:
-                response = await self._session.request(
-                    method, URL(url, encoded=True), headers=headers.pairs, data=data, allow_redirects=False
-                )
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                if isinstance(error.__cause__, EdgeError):
-                    # Not the origin's fault: the body that we were sending broke off.
-                    raise error.__cause__ from error
-                if attempt < tries and _may_repeat(error, method):
-                    continue
-                raise self._translated(error) from error
-            return self._reply(method, response, headers if websocket else None)
-        raise AssertionError("unreachable")
-
-    def _reply(self, method: str, response: aiohttp.ClientResponse, handshake: Headers | None) -> Reply:
-        """`handshake` are the fields of a request for a WebSocket."""
-        is_switched = handshake is not None and response.status == 101
-        fault = _fault(response, may_switch=is_switched)
-        if fault:
-            response.close()
-            raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
-        headers = Headers((name.decode("latin-1"), field_text(value)) for name, value in response.raw_headers)
-        head = Head(response.status, headers)
-        if handshake is not None and is_switched:
-            return self._switched(response, handshake, head)
-        if self._patience.silence_s is not None and (connection := response.connection) is not None:
-            if connection.protocol is not None:
-                connection.protocol.read_timeout = self._patience.silence_s
-        has_body = method != "HEAD" and response.status not in _BODILESS
-        return Reply(
-            head,
-            self._body(response) if has_body else no_body(),
-            close=response.close,
-            is_delimited=not has_body or head.length is not None or _is_chunked(headers),
-        )
-
-    def _switched(self, response: aiohttp.ClientResponse, sent: Headers, head: Head) -> Reply:
-        fault = handshake_fault(sent, head)
-        protocol = response.connection.protocol if response.connection is not None else None
-        if fault or protocol is None or protocol.transport is None:
-            response.close()
-            fault = fault or "closed the connection when it had switched"
-            raise OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {fault}")
-        early = Early()
-        protocol.set_parser(early, None)
-        connection = Duplex(protocol.transport, protocol, early.data)
-        return Reply(head, no_body(), close=response.close, switched=connection)
-
-    async def _body(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        unwatch = _watched(response)
         try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._translated(error, in_body=True) from error
-        finally:
-            unwatch()
-            response.release()
+            place, target = _split(url)
+        except ValueError:
+            raise self._fault("was not asked, as its URL has no port that is a number") from None
+        question = self._question(method, target, place, headers, body)
+        attempt, is_new = 1, False
+        while True:
+            try:
+                connection = await self._connections.take(place, new=is_new)
+                answer = await connection.ask(question)
+            except StaleError:
+                if is_new or method not in _IDEMPOTENT or not _is_at_hand(body):
+                    raise
+                is_new = True
+            except OriginError as error:
+                if attempt >= self._attempts or not _may_repeat(error, method, body):
+                    raise
+                attempt += 1
+            else:
+                return self._reply(answer, headers if websocket else None)
 
-    def _translated(self, error: Exception, *, in_body: bool = False) -> OriginError:
-        """What went wrong, in our words.  CloudFront Developer Guide, "HTTP 502", "HTTP 504"."""
-        name, patience = self._name, self._patience
-        match error:
-            case aiohttp.ConnectionTimeoutError():
-                return timed_out(name, "connecting", patience.connect_s, connecting=True)
-            case TimeoutError():
-                phase = "the rest of the body" if in_body else "the answer"
-                waited_s = patience.silence_s if in_body and patience.silence_s else patience.read_s
-                return timed_out(name, phase, waited_s)
-            case aiohttp.ClientConnectorDNSError():
-                return OriginError(
-                    Reason.ORIGIN_UNRESOLVED, f"{name}: its host name cannot be resolved", failover_as=503
-                )
-            case aiohttp.ClientSSLError() | ssl.SSLError():
-                return OriginError(Reason.ORIGIN_TLS, f"{name}: TLS failed ({_cause(error)})")
-            case aiohttp.ClientConnectorError():
-                return unreachable(name, f"cannot connect ({_cause(error)})")
-            case aiohttp.ClientPayloadError():
-                return OriginError(Reason.ORIGIN_CUT, f"{name}: the body ended before it was whole")
-            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
-                return OriginError(Reason.ORIGIN_CUT, f"{name}: closed the connection without an answer")
-            case _:
-                return OriginError(
-                    Reason.ORIGIN_BAD_REPLY, f"{name}: its answer is not HTTP/1.1 as it should be"
-                )
+    def _question(
+        self,
+        method: str,
+        target: str,
+        place: Place,
+        headers: Headers,
+        body: AsyncIterable[bytes] | bytes | None,
+    ) -> Question:
+        """The request as it is written.  RFC 9112 §3, §6."""
+        lines = [f"{name}: {value}\r\n" for name, value in headers.pairs]
+        if "host" not in headers:
+            lines.insert(0, f"Host: {place.authority}\r\n")
+        length = None
+        if body is None:
+            if method in _WITH_BODY and "content-length" not in headers:
+                lines.append("Content-Length: 0\r\n")
+        elif isinstance(body, bytes):
+            if "content-length" not in headers:
+                lines.append(f"Content-Length: {len(body)}\r\n")
+        else:
+            length = Head(0, headers).length
+            if length is None:
+                lines.append("Transfer-Encoding: chunked\r\n")
+        text = f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n"
+        ends = len(lines) + 2
+        if text.count("\n") != ends or text.count("\r") != ends or "\0" in text or " " in target:
+            # Nobody must be able to write a second request into the first.  RFC 9112 §11.1.
+            raise self._fault("was not asked, as the request would not be what it seems")
+        return Question(method, text.encode(), body, length)
 
+    def _reply(self, answer: Answer, handshake: Headers | None) -> Reply:
+        """`handshake` are the fields of a request for a WebSocket."""
+        head = answer.head
+        if head.status != 101:
+            return Reply(head, answer.body, close=answer.close, is_delimited=answer.is_delimited)
+        if handshake is None:
+            answer.close()
+            # RFC 9110 §15.2.
+            raise self._fault("it answered 101, which nobody asked for")
+        fault = handshake_fault(handshake, head)
+        switched = answer.switch() if not fault else None
+        if switched is None:
+            answer.close()
+            raise self._fault(fault or "closed the connection when it had switched")
+        return Reply(head, answer.body, close=answer.close, switched=switched)
 
-def _fault(response: aiohttp.ClientResponse, *, may_switch: bool = False) -> str:
-    """What makes the head of an answer unusable, though it can be read; "" for nothing."""
-    if response.status < 200 and not may_switch:
-        # Interim answers are passed over; this one is 101, and nobody asked to switch.  RFC 9110 §15.2.
-        return f"it answered {response.status}, which nobody asked for"
-    if any(_CONTROL.search(value) for _, value in response.raw_headers):
-        return "a field of its answer holds a control character"
-    if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD_BYTES:
-        return f"the head of its answer is larger than {MAX_HEAD_BYTES} bytes"
-    return ""
+    def _fault(self, what: str) -> OriginError:
+        return OriginError(Reason.ORIGIN_BAD_REPLY, f"{self._name}: {what}")
 
-
-def _is_chunked(headers: Headers) -> bool:
-    """Whether chunks say where the body ends: only if that is the last coding.  RFC 9112 §6.3."""
-    return (headers.get("transfer-encoding") or "").rpartition(",")[2].strip().lower() == "chunked"
-
-
-def _watched(response: aiohttp.ClientResponse) -> Callable[[], None]:
-    """See to it that reading ends when the connection does; gives what ends the watch.
-
-    aiohttp 3.14 closes the connection on a chunk that is none, but does not tell the body's reader,
-    who would wait for ever.
-    """
-    connection, content = response.connection, response.content
-    closed = (
-        connection.protocol.closed if connection is not None and connection.protocol is not None else None
-    )
-    if closed is None:
-        return lambda: None
-
-    def tell(_: asyncio.Future[None]) -> None:
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was closed on a malformed body"))
-
-    def unwatch() -> None:
-        closed.remove_done_callback(tell)
-
-    closed.remove_done_callback(_heard)
-    closed.add_done_callback(_heard)
-    closed.add_done_callback(tell)
-    return unwatch
+    def __repr__(self) -> str:
+        return f"Wire({self._name!r}, {self._connections!r})"
 
 
-def _heard(closed: asyncio.Future[None]) -> None:
-    """Take note of how a connection ended, or asyncio complains that nobody did."""
-    if not closed.cancelled():
-        closed.exception()
+def _split(url: str) -> tuple[Place, str]:
+    """Where a URL leads, and what is asked for there.  RFC 9112 §3.2.1."""
+    start = url.find("/", url.find("://") + 3)
+    if start < 0:
+        return _place(url), "/"
+    return _place(url[:start]), url[start:].partition("#")[0]
 
 
-def _may_repeat(error: Exception, method: str) -> bool:
-    if isinstance(error, aiohttp.ClientSSLError):
-        return False
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+@lru_cache(1024)
+def _place(base: str) -> Place:
+    parts = urlsplit(base)
+    is_tls = parts.scheme == "https"
+    return Place(parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
+
+
+def _is_at_hand(body: AsyncIterable[bytes] | bytes | None) -> bool:
+    """Whether it can be sent again."""
+    return body is None or isinstance(body, bytes)
+
+
+def _may_repeat(error: OriginError, method: str, body: AsyncIterable[bytes] | bytes | None) -> bool:
+    if error.was_asked_nothing:
         return True
-    return isinstance(error, asyncio.TimeoutError) and method in ("GET", "HEAD")
-
-
-def _cause(error: Exception) -> str:
-    """The system's own words, without addresses and object names."""
-    inner = getattr(error, "os_error", None) or error.__cause__ or error
-    return getattr(inner, "strerror", None) or type(inner).__name__
+    return error.reason is Reason.ORIGIN_TIMEOUT and method in _SAFE and _is_at_hand(body)

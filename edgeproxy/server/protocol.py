@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooL
 
 from edgeproxy.core.errors import EdgeError, RequestError
 from edgeproxy.core.reason import Reason
-from edgeproxy.origins.duplex import Duplex, Early
+from edgeproxy.origins.duplex import Duplex
 from edgeproxy.server.reading import MAX_FIELDS, MAX_HEAD_BYTES, MAX_URL_BYTES, head_too_large
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -197,3 +197,18 @@ class ViewerServer(web.Server):
             auto_decompress=False,
             lingering_time=2.0,
         )
+
+
+class Early:
+    """Stands in for a reader of frames, and gets what aiohttp has read beyond the head."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """As aiohttp calls it: no fault, nothing left over."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Nothing more will come."""

@@ -11,9 +11,9 @@ import pytest
 from edgeproxy.core.balancing.nodes import Node, Ping, Rules
 from edgeproxy.core.checking import Wanted
 from edgeproxy.core.message import Headers
+from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.member import Endpoint, Member
 from edgeproxy.origins.pinging import MAX_ANSWER, Check, ping
-from edgeproxy.origins.wire import Patience
 from tests.conftest import Exchange, ScriptedOrigin
 
 HEAD = Check(timeout_s=5, wanted=Wanted(head_pointer="/result"))
@@ -31,8 +31,7 @@ async def member() -> AsyncIterator[Open]:
         async def make(url: str, **more: Any) -> Member:
             patience = more.pop("patience", Patience(attempts=1, max_connections=1))
             made = Member(Endpoint(Node("a"), url, patience=patience, **more), Rules(), elapsed)
-            await made.open()
-            stack.push_async_callback(made.close)
+            stack.callback(made.close)
             return made
 
         yield make

@@ -1,0 +1,651 @@
+"""HTTP/1.1 to an origin against real sockets: what is sent, what odd servers make of it, what is kept."""
+
+import asyncio
+import datetime
+import ipaddress
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edgeproxy.core.errors import EdgeError, OriginError
+from edgeproxy.core.message import Headers
+from edgeproxy.core.reason import Reason
+from edgeproxy.origins.base import Reply
+from edgeproxy.origins.connection import MAX_HEAD_BYTES
+from edgeproxy.origins.connections import Patience
+from edgeproxy.origins.wire import Wire
+from tests.conftest import Exchange, Script, ScriptedOrigin
+
+Scripted = Callable[[Script], Awaitable[ScriptedOrigin]]
+Wires = Callable[..., Wire]
+ONCE = Patience(attempts=1, connect_s=5, read_s=5)
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wires]:
+    async with AsyncExitStack() as stack:
+
+        def make(patience: Patience = ONCE, **more: Any) -> Wire:
+            made = Wire("site", patience, **more)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+async def body_of(reply: Reply) -> bytes:
+    return b"".join([piece async for piece in reply.body])
+
+
+async def said(wire: Wire, url: str, method: str = "GET", body: Any = None, **fields: str) -> bytes:
+    named = Headers((name.replace("_", "-"), value) for name, value in fields.items())
+    return await body_of(await wire.exchange(method, url, named, body))
+
+
+async def refused(wire: Wire, url: str, method: str = "GET", body: Any = None) -> OriginError:
+    with pytest.raises(OriginError) as error:
+        await said(wire, url, method, body)
+    return error.value
+
+
+def speaks(*pieces: bytes, then_close: bool = False) -> Script:
+    async def script(exchange: Exchange) -> None:
+        for piece in pieces:
+            await exchange.send(piece)
+            await asyncio.sleep(0)
+        if then_close:
+            exchange.writer.close()
+
+    return script
+
+
+async def pieces(*given: bytes) -> AsyncIterator[bytes]:
+    for piece in given:
+        yield piece
+
+
+def ports(origin: ScriptedOrigin) -> list[int]:
+    """From where each request came: the same port is the same connection."""
+    return [exchange.writer.get_extra_info("peername")[1] for exchange in origin.asked]
+
+
+# What comes back, and whether the connection is good for more
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "is_kept"),
+    [
+        (OK + b"content-length: 3\r\n\r\nabc", b"abc", True),
+        (OK + b"content-length: 0\r\n\r\n", b"", True),
+        (OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\nT: x\r\n\r\n", b"abc", True),
+        (OK + b"content-length: 3\r\nconnection: close\r\n\r\nabc", b"abc", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc", b"abc", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive\r\n\r\nabc", b"abc", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+        (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n", b"", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"content-length: 1\r\n\r\na", b"a", True),
+        (b"HTTP/1.1 103 Hints\r\nlink: </x>\r\n\r\n" * 3 + OK + b"content-length: 1\r\n\r\na", b"a", True),
+        # RFC 9112 §2.2: a line may end without CR.
+        (b"HTTP/1.1 200 OK\ncontent-length: 1\n\na", b"a", True),
+        (b"HTTP/1.1 200 \r\ncontent-length: 1\r\n\r\na", b"a", True),
+        # Bytes after the end are nobody's answer.
+        (OK + b"content-length: 3\r\n\r\nabcSURPLUS", b"abc", False),
+        (OK + b"content-length: 3\r\n\r\nabc" + OK + b"content-length: 4\r\n\r\nevil", b"abc", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\nabc", b"", False),
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 7, 10_000], ids=["bytes", "sevens", "whole"])
+async def test_an_answer_however_it_is_cut(
+    scripted: Scripted, wire: Wires, answer: bytes, body: bytes, is_kept: bool, cut: int
+) -> None:
+    origin = await scripted(speaks(*(answer[at : at + cut] for at in range(0, len(answer), cut))))
+    w = wire()
+    reply = await w.exchange("GET", f"{origin.url}/x?y", Headers([("X-A", "b")]))
+    assert await body_of(reply) == body
+    assert reply.is_delimited
+    for _ in range(5):
+        await asyncio.sleep(0.001)  # what came behind the answer has to have come
+    assert await said(w, f"{origin.url}/x") == body
+    assert (len(set(ports(origin))) == 1) is is_kept
+    assert origin.lines == ["GET /x?y", "GET /x"]
+    assert origin.asked[0].field("x-a") == "b"
+
+
+@pytest.mark.parametrize("answer", [OK + b"\r\nabc", b"HTTP/1.0 200 OK\r\n\r\nabc"])
+async def test_a_body_that_ends_with_the_connection(scripted: Scripted, wire: Wires, answer: bytes) -> None:
+    origin = await scripted(speaks(answer, then_close=True))
+    reply = await wire().exchange("GET", origin.url, Headers())
+    assert not reply.is_delimited
+    assert await body_of(reply) == b"abc"
+
+
+@pytest.mark.parametrize(
+    "fields", [b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n", b"content-length: 0\r\n", b""]
+)
+async def test_the_answer_to_head_has_no_body_whatever_it_says(
+    scripted: Scripted, wire: Wires, fields: bytes
+) -> None:
+    """RFC 9112 §6.3."""
+    origin = await scripted(speaks(OK + fields + b"\r\n"))
+    w = wire()
+    for _ in range(2):
+        assert await said(w, origin.url, "HEAD") == b""
+    assert len(set(ports(origin))) == 1
+
+
+async def test_a_server_that_answers_head_with_a_body(scripted: Scripted, wire: Wires) -> None:
+    """Naive servers do. The head is good; the connection is not."""
+    origin = await scripted(speaks(OK + b"content-length: 5\r\n\r\nabcde"))
+    w = wire()
+    for _ in range(2):
+        assert await said(w, origin.url, "HEAD") == b""
+    assert len(set(ports(origin))) == 2
+
+
+# What is no answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 99 OK\r\n\r\n",
+        OK + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        OK + b"content-length: -3\r\n\r\nabc",
+        OK + b"content-length: 3x\r\n\r\nabc",
+        OK + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        OK + b"x: a\x01b\r\ncontent-length: 0\r\n\r\n",
+        OK + b"x: a\0b\r\ncontent-length: 0\r\n\r\n",
+        OK + b"x y: a\r\ncontent-length: 0\r\n\r\n",
+        OK + b": a\r\ncontent-length: 0\r\n\r\n",
+        OK + b"x: a\r\n folded\r\ncontent-length: 0\r\n\r\n",
+        OK + b"x: " + b"a" * MAX_HEAD_BYTES + b"\r\ncontent-length: 0\r\n\r\n",
+        OK + b"".join(b"x%d: y\r\n" % n for n in range(5_000)) + b"\r\n",
+        OK + b"x: " + b"a" * 10 * MAX_HEAD_BYTES,
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\n\r\n" * 200,
+    ],
+)
+async def test_what_is_no_answer(scripted: Scripted, wire: Wires, answer: bytes) -> None:
+    origin = await scripted(speaks(answer))
+    error = await refused(wire(), origin.url)
+    assert error.reason is Reason.ORIGIN_BAD_REPLY
+    assert error.message.startswith("site: ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"content-length: 5\r\n\r\nabc",
+        OK + b"transfer-encoding: chunked\r\n\r\n5\r\nabc",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabcde\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n-1\r\n",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nfffffffffffffffff\r\n",
+    ],
+)
+async def test_a_body_that_is_cut_gives_what_came_and_then_the_fault(
+    scripted: Scripted, wire: Wires, answer: bytes
+) -> None:
+    origin = await scripted(speaks(answer, then_close=True))
+    reply = await wire().exchange("GET", origin.url, Headers())
+    assert await anext(aiter(reply.body)) == b"abc"
+    with pytest.raises(OriginError) as error:
+        await anext(aiter(reply.body))
+    assert error.value.reason is Reason.ORIGIN_CUT
+
+
+def resets(*before: bytes) -> Script:
+    async def script(exchange: Exchange) -> None:
+        for piece in before:
+            await exchange.send(piece)
+            await asyncio.sleep(0.02)  # it has to be taken before the reset throws it away
+        plug: socket.socket = exchange.writer.get_extra_info("socket")
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        exchange.writer.transport.abort()
+
+    return script
+
+
+async def test_a_reset_before_and_in_the_body(scripted: Scripted, wire: Wires) -> None:
+    before = await refused(wire(), (await scripted(resets())).url)
+    assert before.reason is Reason.ORIGIN_CUT
+    # A body that only the end of the connection ends is cut by a reset all the same.
+    for fields in (b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n", b""):
+        origin = await scripted(
+            resets(OK + fields + b"\r\n" + (b"3\r\nabc\r\n" if b"ch" in fields else b"abc"))
+        )
+        assert (await refused(wire(), origin.url)).reason is Reason.ORIGIN_CUT
+
+
+async def test_nobody_listens_and_nobody_is_called_so(free_port: int, wire: Wires) -> None:
+    error = await refused(wire(Patience(attempts=2, connect_s=5)), f"http://127.0.0.1:{free_port}")
+    assert (error.reason, error.failover_as) == (Reason.ORIGIN_UNREACHABLE, 503)
+    assert error.message == "site: cannot connect (Connection refused)"
+    unknown = await refused(wire(), "http://no-such-name.invalid")
+    assert (unknown.reason, unknown.failover_as) == (Reason.ORIGIN_UNRESOLVED, 503)
+
+
+@pytest.mark.parametrize("url", ["/a b", "/a\r\nX: y", "/a\nb", "/a\0b"])
+async def test_a_request_cannot_be_made_into_two(scripted: Scripted, wire: Wires, url: str) -> None:
+    """RFC 9112 §11.1."""
+    origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
+    assert (await refused(wire(), origin.url + url)).reason is Reason.ORIGIN_BAD_REPLY
+    with pytest.raises(OriginError):
+        await wire().exchange("GET", origin.url, Headers([("X-A", f"b{url}\r\nc: d")]))
+    assert not origin.asked
+
+
+# Silence
+
+
+async def test_silence_before_the_head_is_tried_again_for_get_only(scripted: Scripted, wire: Wires) -> None:
+    async def hangs(exchange: Exchange) -> None:
+        await exchange.reader.read()
+
+    origin = await scripted(hangs)
+    impatient = Patience(attempts=3, read_s=0.05)
+    error = await refused(wire(impatient), origin.url)
+    assert (error.status, error.failover_as) == (504, 504)
+    assert error.message == "site: the answer timed out after 0.05 s"
+    assert len(origin.asked) == 3
+    await refused(wire(impatient), origin.url, "POST", b"x")
+    assert len(origin.asked) == 4
+
+
+async def test_silence_in_the_body_has_its_own_limit(scripted: Scripted, wire: Wires) -> None:
+    async def stalls(exchange: Exchange) -> None:
+        await exchange.send(OK + b"content-length: 5\r\n\r\nabc")
+        await exchange.reader.read()
+
+    error = await refused(wire(Patience(1, read_s=5, silence_s=0.05)), (await scripted(stalls)).url)
+    assert error.message == "site: the rest of the body timed out after 0.05 s"
+
+
+async def test_drops_that_keep_coming_are_no_silence(scripted: Scripted, wire: Wires) -> None:
+    async def drips(exchange: Exchange) -> None:
+        await exchange.send(OK + b"content-length: 10\r\n\r\n")
+        for _ in range(10):
+            await exchange.send(b"x")
+            await asyncio.sleep(0.03)
+
+    assert await said(wire(Patience(1, read_s=0.15)), (await scripted(drips)).url) == b"x" * 10
+
+
+async def test_a_reader_that_waits_is_not_the_origins_silence(scripted: Scripted, wire: Wires) -> None:
+    """And while it does, no more than so much comes in."""
+    size, sent = 8 * 2**20, 0
+
+    async def floods(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.send(OK + b"content-length: %d\r\n\r\n" % size)
+        while sent < size:
+            await exchange.send(b"x" * 65536)
+            sent += 65536
+
+    reply = await wire(Patience(1, read_s=0.1)).exchange("GET", (await scripted(floods)).url, Headers())
+    await asyncio.sleep(0.3)
+    assert sent < size, "the socket's buffers and ours do not hold that much"
+    assert len(await body_of(reply)) == size
+
+
+async def test_an_origin_that_takes_no_body_is_silent_too(scripted: Scripted, wire: Wires) -> None:
+    async def deaf(exchange: Exchange) -> None:
+        await asyncio.sleep(10)
+
+    url = (await scripted(deaf)).url
+    error = await refused(wire(Patience(1, read_s=0.1)), url, "PUT", b"x" * 50_000_000)
+    assert error.message == "site: sending the request timed out after 0.1 s"
+
+
+# What is sent
+
+
+def taking(bodies: list[bytes]) -> Script:
+    async def script(exchange: Exchange) -> None:
+        length = exchange.field("content-length")
+        if length is not None:
+            bodies.append(await exchange.reader.readexactly(int(length)))
+        elif exchange.field("transfer-encoding") == "chunked":
+            whole = b""
+            while size := int(await exchange.reader.readline(), 16):
+                whole += await exchange.reader.readexactly(size)
+                await exchange.reader.readline()
+            await exchange.reader.readline()
+            bodies.append(whole)
+        else:
+            bodies.append(b"none")
+        await exchange.answer(body=b"ok")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "fields", "taken"),
+    [
+        ("GET", None, {}, b"none"),
+        ("DELETE", None, {}, b"none"),
+        ("POST", None, {}, b""),
+        ("POST", b"", {}, b""),
+        ("POST", b"abc", {}, b"abc"),
+        ("PUT", b"x" * 1_000_000, {}, b"x" * 1_000_000),
+        ("POST", lambda: pieces(b"ab", b"", b"c"), {}, b"abc"),
+        ("POST", lambda: pieces(), {}, b""),
+        ("POST", lambda: pieces(b"ab", b"c"), {"content_length": "3"}, b"abc"),
+    ],
+)
+async def test_a_body_however_it_is_given(
+    scripted: Scripted, wire: Wires, method: str, body: Any, fields: dict[str, str], taken: bytes
+) -> None:
+    bodies: list[bytes] = []
+    origin = await scripted(taking(bodies))
+    w = wire()
+    for _ in range(2):
+        given = body() if callable(body) else body
+        assert await said(w, f"{origin.url}/x", method, given, **fields) == b"ok"
+    assert bodies == [taken, taken]
+    assert len(set(ports(origin))) == 1
+    assert origin.asked[0].field("host") == origin.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize("length", ["2", "4"])
+async def test_a_body_of_another_length_than_it_says(scripted: Scripted, wire: Wires, length: str) -> None:
+    origin = await scripted(taking([]))
+    with pytest.raises(OriginError):
+        await said(wire(), origin.url, "POST", pieces(b"ab", b"c"), content_length=length)
+
+
+async def test_a_body_that_breaks_off_is_its_givers_fault(scripted: Scripted, wire: Wires) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"ab"
+        raise EdgeError(Reason.VIEWER_LEFT, "the viewer left", status=499)
+
+    async def wrong() -> AsyncIterator[bytes]:
+        yield b"ab"
+        raise KeyError("a fault of ours")
+
+    origin = await scripted(taking([]))
+    with pytest.raises(EdgeError) as error:
+        await said(wire(), origin.url, "POST", broken())
+    assert error.value.reason is Reason.VIEWER_LEFT
+    with pytest.raises(KeyError):
+        await said(wire(), origin.url, "POST", wrong())
+
+
+async def test_an_answer_that_comes_before_all_is_sent(scripted: Scripted, wire: Wires) -> None:
+    """The answer counts; on that connection nothing more is asked."""
+    stopped = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 1000
+                await asyncio.sleep(0.001)
+        finally:
+            stopped.set()
+
+    origin = await scripted(speaks(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig"))
+    w = wire()
+    reply = await w.exchange("POST", origin.url, Headers(), endless())
+    assert (reply.head.status, await body_of(reply)) == (413, b"big")
+    async with asyncio.timeout(5):
+        await stopped.wait()
+    await w.exchange("GET", origin.url, Headers())
+    assert len(set(ports(origin))) == 2
+
+
+# What is kept
+
+
+def closing_second(*, with_reset: bool = False) -> Script:
+    """Each connection is good for one answer; the second request finds it closed."""
+    served: set[int] = set()
+
+    async def script(exchange: Exchange) -> None:
+        port = exchange.writer.get_extra_info("peername")[1]
+        if port in served:
+            await (resets()(exchange) if with_reset else asyncio.sleep(0))
+            exchange.writer.close()
+            return
+        served.add(port)
+        if exchange.field("content-length"):
+            await exchange.reader.readexactly(int(exchange.field("content-length") or 0))
+        await exchange.answer(body=b"ok")
+
+    return script
+
+
+@pytest.mark.parametrize("with_reset", [False, True])
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("HEAD", None), ("PUT", b"x"), ("DELETE", None)])
+async def test_a_kept_connection_that_was_given_up_is_replaced(
+    scripted: Scripted, wire: Wires, method: str, body: bytes | None, with_reset: bool
+) -> None:
+    """RFC 9112 §9.3.1."""
+    origin = await scripted(closing_second(with_reset=with_reset))
+    w = wire()
+    for _ in range(3):
+        await said(w, origin.url, method, body)
+    assert len(origin.asked) == 5
+
+
+async def test_what_may_have_been_done_is_not_done_twice(scripted: Scripted, wire: Wires) -> None:
+    origin = await scripted(closing_second())
+    w = wire()
+    await said(w, origin.url, "POST", b"x")
+    assert (await refused(w, origin.url, "POST", b"x")).reason is Reason.ORIGIN_CUT
+    assert len(origin.asked) == 2
+
+
+async def test_a_server_that_always_closes_is_not_asked_for_ever(scripted: Scripted, wire: Wires) -> None:
+    origin = await scripted(speaks(then_close=True))
+    assert (await refused(wire(), origin.url)).reason is Reason.ORIGIN_CUT
+    assert len(origin.asked) == 1
+
+
+async def test_a_reply_that_is_closed_early_takes_its_connection_along(
+    scripted: Scripted, wire: Wires
+) -> None:
+    gone = asyncio.Event()
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(OK + b"transfer-encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                await exchange.send(b"1\r\nx\r\n")
+                await asyncio.sleep(0.001)
+        finally:
+            gone.set()
+
+    origin = await scripted(endless)
+    w = wire(Patience(1, max_connections=1))
+    for _ in range(3):
+        reply = await w.exchange("GET", origin.url, Headers())
+        reply.close()
+        reply.close()
+        with pytest.raises(OriginError):
+            await body_of(reply)
+        async with asyncio.timeout(5):
+            await gone.wait()
+        gone.clear()
+
+
+async def test_closing_a_reply_late_does_not_touch_who_uses_the_connection_now(
+    scripted: Scripted, wire: Wires
+) -> None:
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(OK + b"content-length: 3\r\n\r\n")
+        await asyncio.sleep(0.02)
+        await exchange.send(b"abc")
+
+    origin = await scripted(slow)
+    w = wire(Patience(1, max_connections=1))
+    first = await w.exchange("GET", origin.url, Headers())
+    assert await body_of(first) == b"abc"
+    second = await w.exchange("GET", origin.url, Headers())
+    first.close()
+    assert await body_of(second) == b"abc"
+    assert len(set(ports(origin))) == 1
+
+
+async def test_no_more_connections_than_allowed_and_nobody_forgotten(scripted: Scripted, wire: Wires) -> None:
+    now = most = 0
+
+    async def counts(exchange: Exchange) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+        await exchange.answer(body=b"ok")
+
+    origin = await scripted(counts)
+    w = wire(Patience(1, max_connections=3))
+    tasks = [asyncio.ensure_future(said(w, origin.url)) for _ in range(40)]
+    await asyncio.sleep(0.003)
+    for task in tasks[10:20]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert most == 3
+    assert results.count(b"ok") == 30
+    assert await said(w, origin.url) == b"ok"
+
+
+async def test_who_waits_too_long_for_a_connection_hears_of_it(scripted: Scripted, wire: Wires) -> None:
+    async def hangs(exchange: Exchange) -> None:
+        await exchange.send(OK + b"content-length: 3\r\n\r\n")
+        await exchange.reader.read()
+
+    origin = await scripted(hangs)
+    w = wire(Patience(1, connect_s=0.05, read_s=0.05, max_connections=1, silence_s=30))
+    reply = await w.exchange("GET", origin.url, Headers())
+    error = await refused(w, origin.url)
+    assert error.message == "site: waiting for one of 1 connections timed out after 0.1 s"
+    reply.close()
+
+
+async def test_what_is_not_used_is_closed_after_a_while(scripted: Scripted, wire: Wires) -> None:
+    ended = asyncio.Event()
+
+    async def once(exchange: Exchange) -> None:
+        await exchange.answer(body=b"ok")
+        assert await exchange.reader.read() == b""
+        ended.set()
+
+    w = wire(Patience(1, keepalive_s=0.05))
+    await said(w, (await scripted(once)).url)
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+async def test_what_a_server_says_unasked_ends_the_connection(scripted: Scripted, wire: Wires) -> None:
+    async def talks(exchange: Exchange) -> None:
+        await exchange.answer(body=b"ok")
+        await asyncio.sleep(0.01)
+        await exchange.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nevil")
+
+    origin = await scripted(talks)
+    w = wire()
+    for _ in range(3):
+        assert await said(w, origin.url) == b"ok"
+        await asyncio.sleep(0.03)
+    assert len(set(ports(origin))) == 3
+
+
+async def test_close_ends_all_that_is_under_way(scripted: Scripted, wire: Wires) -> None:
+    async def hangs(exchange: Exchange) -> None:
+        if exchange.target == "/body":
+            await exchange.send(OK + b"content-length: 3\r\n\r\n")
+        await exchange.reader.read()
+
+    origin = await scripted(hangs)
+    w = wire()
+    reply = await w.exchange("GET", f"{origin.url}/body", Headers())
+    waiting = asyncio.ensure_future(w.exchange("GET", f"{origin.url}/head", Headers()))
+    while len(origin.asked) < 2:
+        await asyncio.sleep(0.001)
+    w.close()
+    for what in (body_of(reply), waiting):
+        with pytest.raises(OriginError):
+            await what
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signed by itself, for `tls.test` and 127.0.0.1: key and certificate in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("tls.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+async def test_tls(certificate: Path, wire: Wires) -> None:
+    """The name goes out in the hello; a certificate that nobody vouches for is refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    asked_for: list[str | None] = []
+    context.sni_callback = lambda plug, name, at: asked_for.append(name)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (await reader.readuntil(b"\r\n\r\n")) and not writer.is_closing():
+            writer.write(OK + b"content-length: 200000\r\n\r\n" + b"x" * 200_000)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://tls.test:{server.sockets[0].getsockname()[1]}/"
+    trusting = wire(tls_verify=False, address="127.0.0.1")
+    for _ in range(2):
+        assert await said(trusting, url) == b"x" * 200_000
+    assert asked_for == ["tls.test"], "one connection, which was told the name"
+    error = await refused(wire(address="127.0.0.1"), url)
+    assert error.reason is Reason.ORIGIN_TLS
+    assert error.message == "site: TLS failed (self-signed certificate)"
+    trusting.close()
+    server.close()
+
+
+async def test_tls_to_what_speaks_none(scripted: Scripted, wire: Wires) -> None:
+    origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
+    async with asyncio.timeout(5):
+        error = await refused(wire(Patience(1, connect_s=0.3)), origin.url.replace("http", "https"))
+    assert error.reason in (Reason.ORIGIN_TLS, Reason.ORIGIN_TIMEOUT)
