@@ -113,7 +113,7 @@ def explain(
     Asks the running gateway, which knows its cache; where none runs, tells what follows from the
     configuration alone.
     """
-    from edgeproxy.admin.service import asked_request
+    from edgeproxy.admin.asking import asked_request
     from edgeproxy.explain import Explanation
 
     config = loaded(path)
