@@ -8,6 +8,7 @@ import pytest
 from aiobotocore.config import AioConfig
 
 from edgeproxy.aws import session
+from edgeproxy.backfill import writer
 from tests.conftest import Edge, Script, ScriptedOrigin
 from tests.stories import studio as studios
 from tests.stories.bucket import Bucket
@@ -31,6 +32,12 @@ class House:
 
 
 Build = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture(autouse=True)
+def asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is out of order is asked once more at once."""
+    monkeypatch.setattr(writer, "_AGAIN_S", 0.01)
 
 
 @pytest.fixture
