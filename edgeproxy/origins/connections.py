@@ -125,8 +125,7 @@ class Connections:
         if place is None:
             return
         if connection.is_open and not self._is_closed:
-            now = asyncio.get_running_loop().time()
-            self._idle.setdefault(place, deque()).append((connection, now))
+            self._idle.setdefault(place, deque()).append((connection, connection.loop.time()))
             if self._sweeping is None:
                 self._sweep_in(self._patience.keepalive_s)
         self._free.release()
