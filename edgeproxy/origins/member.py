@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from edgeproxy.core.balancing.breaker import Outcome
+from edgeproxy.core.balancing.findings import Finding, known
 from edgeproxy.core.balancing.nodes import (
     Duty,
     Node,
@@ -65,8 +66,8 @@ class Endpoint:
 class Member:
     """A node at work. Its state changes here alone, and tells the time by the monotonic clock.
 
-    Who asks it says `sent`, and tells the `Call` how it went. Who checks it says `pinged`; the operator,
-    through the pool, `put_on`.
+    Who asks it says `sent`, and tells the `Call` how it went. Who checks it says `pinged`, who has
+    it checked by others `heard`; the operator, through the pool, `put_on`.
     """
 
     def __init__(self, endpoint: Endpoint, rules: Rules, elapsed: Callable[[], float]) -> None:
@@ -151,6 +152,10 @@ class Member:
     def pinged(self, ping: Ping) -> None:
         """A check of the node ended; `ping.at` is of the monotonic clock."""
         self.state = pinged(self.state, ping, self._rules)
+
+    def heard(self, finding: Finding | None, ahead_s: float) -> None:
+        """What others found of it, where nobody here checks it; see `findings.known`."""
+        self.state = known(self.state, finding, ahead_s)
 
     def put_on(self, duty: Duty) -> None:
         """What the operator lets it do from now on."""
