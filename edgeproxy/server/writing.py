@@ -70,6 +70,10 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     except ConnectionError:
         record.reason = Reason.VIEWER_LEFT
         _cut(answer, request)
+    except asyncio.CancelledError:
+        record.reason = Reason.VIEWER_LEFT if request.transport is None else Reason.DRAINING
+        _cut(answer, request)
+        raise
     return response
 
 
