@@ -66,3 +66,11 @@ admin: {{listen: "127.0.0.1:{free_port}"}}
     assert "backfill" in ran.stdout
     assert ran.stderr.endswith(": cache, queue and tombstones are taken to be empty\n")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_package_with_a_configuration_that_has_no_pool(config: Path) -> None:
+    done = CliRunner().invoke(main, ["package", "--config", str(config), "balance"])
+    assert (done.exit_code, done.output) == (
+        2,
+        f"{config}: origins: got no pool, want an origin of type pool\n",
+    )
