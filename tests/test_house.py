@@ -15,7 +15,7 @@ PACKAGE = ROOT / "edgeproxy"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__init__",),
     ("core",),
-    ("clock", "ids"),
+    ("aws", "clock", "ids"),
     ("config",),
     ("origins", "record"),
     ("store",),

@@ -173,7 +173,13 @@ class Canary:
         return watch.pool.conduct.check_every_s * (1 - JITTER + 2 * JITTER * self._random())
 
     async def _check(self, watches: Sequence[_Watch]) -> None:
-        shared = await self._read([watch.key for watch in watches])
+        try:
+            shared = await self._read([watch.key for watch in watches])
+        except BaseException:
+            # Whatever a board may raise: they are checked again when that is due.
+            for watch in watches:
+                watch.is_running = False
+            raise
 
         async def check(watch: _Watch) -> None:
             try:

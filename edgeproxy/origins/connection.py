@@ -63,16 +63,18 @@ class Answer:
 class Connection(asyncio.Protocol):
     """Asks one thing at a time. `released` is called when it can be asked again, or is closed for good.
 
-    Silence of the origin for `read_s` seconds before the head of an answer, and `silence_s` after it, ends
-    the exchange. Time in which nobody reads does not count.
+    Silence of the origin for `read_s` seconds ends the exchange, as CloudFront has it. With a `silence_s`
+    that is how long it may be silent after the head of an answer, and all of the head has `read_s`. Time in
+    which nobody reads does not count.
     """
 
     def __init__(
-        self, origin: str, read_s: float, silence_s: float, released: Callable[["Connection"], None]
+        self, origin: str, read_s: float, silence_s: float | None, released: Callable[["Connection"], None]
     ) -> None:
         self._origin = origin
         self._read_s = read_s
-        self._silence_s = silence_s
+        self._silence_s = read_s if silence_s is None else silence_s
+        self._limits_head = silence_s is not None
         self._released = released
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -262,9 +264,10 @@ class Connection(asyncio.Protocol):
             # Nothing was asked: the server ends the connection, or does not know what it does.
             self._abort()
             return
-        self._heard_at = self.loop.time()
         if self._body is None:
             self._received += len(data)
+        if self._body is not None or not self._limits_head:
+            self._heard_at = self.loop.time()
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as switched:
@@ -316,6 +319,7 @@ class Connection(asyncio.Protocol):
         closes = "close" in (head.headers.get("connection") or "").lower()
         self._is_kept = parser.should_keep_alive() or (is_bare and not closes)
         body = self._body = Incoming(self)
+        self._heard_at = self.loop.time()
         has_body = self._method != "HEAD" and status not in _BODILESS and status != 101
         coding = head.headers.get("transfer-encoding")
         length = head.length if coding is None else None

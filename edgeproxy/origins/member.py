@@ -43,7 +43,7 @@ class Endpoint:
     patience: Patience = Patience(attempts=1)
     tls_verify: bool = True
     address: str | None = None
-    """Where it is, for one of several addresses of a name; None: where the name leads."""
+    """Where it is, for one of the addresses of a name; None: where the name leads."""
     each_address: bool = False
     """Whether each address of its name is a node."""
 
@@ -126,23 +126,27 @@ class Member:
         *,
         apart: bool = False,
         websocket: bool = False,
+        is_idempotent: bool = False,
     ) -> Reply:
         """Send a request for `target` (path and query) and give the reply with its body unread.
 
-        `apart`: not over the connections that are there for requests. Who counts this as a request of a
-        viewer's says `sent` before.  Raises `OriginError`.
+        `apart`: not over the connections that are there for requests. `is_idempotent`: see `Wire.exchange`.
+        Who counts this as a request of a viewer's says `sent` before.  Raises `OriginError`.
         """
         at = self.endpoint
         fields = headers.having(*at.headers, ("Host", host or at.host))
         url = f"{at.url}{at.path}{target}"
         wire = self._apart if apart else self._wire
-        return await wire.exchange(method, url, fields, body, websocket=websocket)
+        return await wire.exchange(
+            method, url, fields, body, websocket=websocket, is_idempotent=is_idempotent
+        )
 
     def sent(self) -> "Call":
         """A request goes to the node now."""
         now = self._elapsed()
         self.state = sent(self.state, now)
         self.requests += 1
+        self.used(+1)
         return Call(self, now, self._elapsed, self._rules)
 
     def pinged(self, ping: Ping) -> None:
@@ -172,7 +176,10 @@ class Member:
 
 
 class Call:
-    """One request at one node, which has to be told how it ended; what is told after that counts no more."""
+    """One request at one node, which has to be told how it ended, and that it is over.
+
+    What is told after that counts no more.
+    """
 
     def __init__(self, member: Member, sent_at: float, elapsed: Callable[[], float], rules: Rules) -> None:
         self._member = member
@@ -181,6 +188,7 @@ class Call:
         self._rules = rules
         self._has_begun = False
         self._has_ended = False
+        self._is_over = False
 
     @property
     def took_s(self) -> float:
@@ -205,3 +213,13 @@ class Call:
         if outcome is Outcome.FAILED:
             member.failures += 1
             member.last_failure = why
+
+    def over(self) -> None:
+        """Nothing comes over its connection any more. Where nobody said how it ended, nobody waited for that.
+
+        May be called twice.
+        """
+        self.ended(Outcome.ABANDONED)
+        if not self._is_over:
+            self._is_over = True
+            self._member.used(-1)

@@ -524,6 +524,21 @@ async def test_a_board_that_is_down_stops_no_pings(world: Make) -> None:
     assert sorted(board.real._findings) == ["api/a", "api/b", "api/c"]
 
 
+async def test_a_board_that_breaks_in_an_unforeseen_way_does_not_end_the_checks(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await world("a")
+    board = MemoryBoard()
+    gateway = await made.gateway(board)
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "read", None)
+        with pytest.raises(TypeError):
+            await gateway.checks()
+    made.clock.time += INTERVAL_S
+    await gateway.checks(2)
+    assert made.servers["a"].pings == 2
+
+
 async def test_a_board_that_hangs_holds_nobody_up_for_long(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

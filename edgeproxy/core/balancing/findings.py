@@ -12,7 +12,7 @@ from edgeproxy.core.balancing.nodes import NodeState, Ping
 MAX_SKEW_S = 60.0
 """By how much the clocks of two machines may differ; what is from later than that is not believed."""
 _MAX_WHY = 200
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What comes of a text that is not what was written."""
 
 

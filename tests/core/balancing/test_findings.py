@@ -112,6 +112,7 @@ def test_the_text_says_all(finding: Finding) -> None:
         "\xff",
         text_of(Finding("a", float("nan"), None)),
         text_of(Finding("a", 1.0, float("inf"))),
+        text_of(Finding("api/a", 1.0, 0.1)).replace('"head": null', '"head": 1e999'),
     ],
 )
 def test_a_text_of_others_is_told_apart(text: str) -> None:
