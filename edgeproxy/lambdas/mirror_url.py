@@ -13,12 +13,13 @@ from typing import Any
 from edgeproxy.backfill.job import Failed, Outcome, Skipped, Stored
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers
-from edgeproxy.core.paths import normalise
+from edgeproxy.core.paths import normalise, same_address
 from edgeproxy.core.reason import Reason
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.bucket import filled, key_of
-from edgeproxy.lambdas.http_event import answer, asked
+from edgeproxy.lambdas.http_event import Shape, answer, asked
 from edgeproxy.lambdas.process import Context, handler_of, log, remaining_s
+from edgeproxy.lambdas.reading import EventError
 
 _ALLOWED = frozenset({"GET", "HEAD"})
 _NO_STORE = ("Cache-Control", "no-store")
@@ -28,6 +29,8 @@ _JSON = ("Content-Type", "application/json")
 async def main(event: Any, context: Context) -> Any:
     """302 to where the object is now; 404, 405, 400, and 502 where it may work another time."""
     got = asked(event)
+    if got.shape is Shape.MAPPED:
+        raise EventError("event: got that of a mapping template, which has no room for a 302; want a proxy's")
     try:
         # Also "//host" is a path: the address is put together, never resolved against another.
         path = normalise(got.request.path)
@@ -36,7 +39,6 @@ async def main(event: Any, context: Context) -> Any:
     if got.request.method not in _ALLOWED:
         return answer(got, 405, Headers([("Allow", "GET, HEAD"), _JSON, _NO_STORE]), b'"want GET or HEAD"')
     key = key_of(path)
-    query = f"?{got.request.query}" if got.request.query else ""
     if isinstance(key, Reason):
         outcome: Outcome = Skipped(key)
     else:
@@ -44,9 +46,10 @@ async def main(event: Any, context: Context) -> Any:
         asked_for = replace(got.request, path=path)
         outcome = await filled(asked_for, key, origin, timeout_s=max(1.0, remaining_s(context) - 1))
     if isinstance(outcome, Stored) or outcome == Skipped(Reason.EXISTS):
-        # In front of "//", which would begin another host: the same path (RFC 3986 §5.2.4).
-        here = "/." if path.startswith("//") else ""
-        place = f"{settings.url('service_endpoint', default='') or here}{path}{query}"
+        service = settings.url("service_endpoint", default="")
+        here = same_address(path, got.request.query)
+        # Behind a host "//" begins no other.
+        place = service + here.removeprefix("/.") if service and path.startswith("//") else service + here
         log(f"stored: {path}")
         return answer(got, 302, Headers([("Location", place), _NO_STORE]))
     log(

@@ -85,5 +85,5 @@ def _end() -> None:
 
 
 def log(line: str) -> None:
-    """One line for CloudWatch."""
-    print(line, flush=True)
+    """One line for CloudWatch, whatever a viewer has put into it."""
+    print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line), flush=True)

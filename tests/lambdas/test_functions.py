@@ -419,12 +419,6 @@ def test_what_is_no_event_is_told_in_one_line(
             "distribution_id",
             "distribution_id: is not set, want the id of a distribution",
         ),
-        (
-            edge_origin_response,
-            edge("origin-response", "/a", "s3", status="404"),
-            "external_endpoint",
-            "generator_url: is not set, want a URL",
-        ),
     ],
 )
 def test_a_setting_that_is_missing_is_named(
@@ -453,6 +447,16 @@ def test_a_setting_that_is_missing_is_named(
     ("name", "value", "complaint"),
     [
         ("external_endpoint", "ftp://x", "external_endpoint: got 'ftp://x', want a URL such as"),
+        (
+            "external_endpoint",
+            "https://me:secret@x?y",
+            "external_endpoint: got 'https://***@x?y', want a URL",
+        ),
+        ("external_endpoint", "http://[", "external_endpoint: got 'http://[', want a URL"),
+        ("external_endpoint", "http://x:99999", "external_endpoint: got 'http://x:99999', want a URL"),
+        ("external_endpoint", "http://x\n", "external_endpoint: got 'http://x\\n', want a URL"),
+        ("s3_prefix", "site", "s3_prefix: got 'site', want a path such as /site"),
+        ("s3_prefix", "/site/", "s3_prefix: got '/site/', want a path such as /site"),
         ("source_path", "/a/../{path}", "source_path: got '/a/../{path}', want a path such as"),
         ("max_object_bytes", "many", "max_object_bytes: got 'many', want a number above 0"),
     ],
