@@ -289,5 +289,7 @@ def _guard(door: Doorkeeping) -> "web.middleware":  # type: ignore[valid-type]
             return await handler(request)  # type: ignore[misc,no-any-return]
         except NotDoneError as error:
             return web.json_response({"error": str(error)}, status=503)
+        except web.RequestPayloadError:
+            return web.json_response({"error": "body: is not in its Content-Encoding"}, status=400)
 
     return guard
