@@ -33,7 +33,11 @@ from edgeproxy.packaging.platform import PYTHONS, Architecture
     help="A setting to put into the zip. May be repeated.",
 )
 @click.option(
-    "--cache", type=click.Path(path_type=Path), help="Where wheels are kept.  [~/.cache/edgeproxy/wheels]"
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path("~/.cache/edgeproxy/wheels"),
+    show_default=True,
+    help="Where wheels are kept.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
