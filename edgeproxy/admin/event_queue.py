@@ -4,7 +4,6 @@ SQS Developer Guide, "Amazon SQS long polling", "Amazon SQS visibility timeout".
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import NotDoneError
+from edgeproxy.backfill.aws import region_of
 from edgeproxy.core.s3_events import ObjectEvent, object_events
 
 _WAIT_S = 20
@@ -23,7 +23,6 @@ _WAIT_S = 20
 _AT_ONCE = 10
 _SHORTEST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
-_REGION = re.compile(r"sqs\.([a-z0-9\-]+)\.amazonaws\.com(?:\.cn)?|([a-z0-9\-]+)\.queue\.amazonaws\.com")
 
 
 class EventQueue:
@@ -51,7 +50,7 @@ class EventQueue:
         access, secret, token = keys or (None, None, None)
         self._options: dict[str, Any] = {
             "endpoint_url": f"{place.scheme}://{place.netloc}",
-            "region_name": region_of(place.hostname or ""),
+            "region_name": region_of(place.hostname or "") or "us-east-1",
             "aws_access_key_id": access,
             "aws_secret_access_key": secret,
             "aws_session_token": token,
@@ -109,12 +108,6 @@ async def reading(queue: EventQueue) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def region_of(host: str) -> str:
-    """The region of a queue by the host of its URL, which says it on AWS; us-east-1 elsewhere."""
-    match = _REGION.fullmatch(host)
-    return (match[1] or match[2]) if match is not None else "us-east-1"
 
 
 def _told(error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from edgeproxy.assembly.origins import Origins, buckets_of, plain_keys
+from edgeproxy.backfill.aws import region_of
 from edgeproxy.backfill.filler import Burial, Filler
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
@@ -134,15 +134,11 @@ async def _sqs_queue(
     return queue
 
 
-_REGION = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
-
-
 def whereabouts(url: str | None, region: str | None, endpoint: str | None) -> tuple[str, str | None]:
     """Region and endpoint of a queue: what is given, else what its URL says, else us-east-1 of AWS."""
     if url is not None:
         parts = urlsplit(url)
-        named = _REGION.search(parts.hostname or "")
-        region = region or (named[1] if named is not None else None)
+        region = region or region_of(parts.hostname or "")
         endpoint = endpoint or f"{parts.scheme}://{parts.netloc}"
     return region or "us-east-1", endpoint
 

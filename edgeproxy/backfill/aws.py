@@ -1,9 +1,21 @@
 """How aiobotocore is told where a service is, and with which keys."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from aiobotocore.config import AioConfig
+
+_HOST_OF_SQS = re.compile(
+    r"(?:.*\.)?sqs(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+    r"|([a-z0-9-]+)\.queue\.amazonaws\.com(?:\.cn)?"
+)
+
+
+def region_of(host: str) -> str | None:
+    """The region of a queue of SQS by the host of its URL.  AWS General Reference, "Amazon SQS endpoints"."""
+    match = _HOST_OF_SQS.fullmatch(host)
+    return (match[1] or match[2]) if match is not None else None
 
 
 def client_options(

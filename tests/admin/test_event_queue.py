@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import get_session
 
-from edgeproxy.admin.event_queue import EventQueue, reading, region_of
+from edgeproxy.admin.event_queue import EventQueue, reading
 from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import NotDoneError
 from edgeproxy.core.s3_events import ObjectEvent
@@ -153,16 +153,3 @@ async def test_a_queue_that_is_not_there_is_told_of_once(queue: Queue) -> None:
         await enough.wait()
     assert queue.faults == ["events.sqs: AWS.SimpleQueueService.NonExistentQueue; it is tried again"]
     assert queue.rests[:9] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-
-
-@pytest.mark.parametrize(
-    ("host", "region"),
-    [
-        ("sqs.eu-west-1.amazonaws.com", "eu-west-1"),
-        ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-        ("eu-west-1.queue.amazonaws.com", "eu-west-1"),
-        ("127.0.0.1", "us-east-1"),
-    ],
-)
-def test_the_url_says_the_region(host: str, region: str) -> None:
-    assert region_of(host) == region
