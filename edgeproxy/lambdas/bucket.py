@@ -12,7 +12,7 @@ from edgeproxy.backfill.message import MAX_OBJECT_BYTES
 from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.writer import BucketWriter, Manner
 from edgeproxy.clock import SystemClock
-from edgeproxy.core.backfilling import MAX_KEY_BYTES
+from edgeproxy.core.backfilling import is_key
 from edgeproxy.core.errors import EdgeError, RequestError, WriteError, timed_out
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Request
@@ -66,11 +66,7 @@ def key_of(path: str) -> bytes | Reason:
         key = object_key(path, settings.folder("s3_prefix"))
     except UnicodeEncodeError:
         return Reason.BAD_KEY
-    return key if _is_fit(key) else Reason.BAD_KEY
-
-
-def _is_fit(key: bytes) -> bool:
-    return bool(key) and not key.endswith(b"/") and len(key) <= MAX_KEY_BYTES
+    return key if is_key(key) else Reason.BAD_KEY
 
 
 def source() -> Supplier:
@@ -113,7 +109,7 @@ async def filled(
 
     It takes `timeout_s` at most, whoever is slow. Raises nothing of ours but `SettingError`.
     """
-    if not _is_fit(key):
+    if not is_key(key):
         return Skipped(Reason.BAD_KEY)
     try:
         # An escaped slash or a dot segment may be another object's path at the source, or lead out of the

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from cachetools import TTLCache
 
 from edgeproxy.backfill.aws import region_of
+from edgeproxy.core.backfilling import is_key
+from edgeproxy.core.paths import object_key
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.edge_event import Stage, edge_event
 from edgeproxy.lambdas.process import Context, client, handler_of, log
@@ -33,7 +35,8 @@ async def main(event: Any, context: Context) -> Any:
     asked = (request.path, request.query)
     if got.origin.is_secondary and request.method in _FILLING and asked not in _sent:
         try:
-            await _send(request.path, request.query)
+            if is_key(object_key(request.path)):
+                await _send(request.path, request.query)
         except Exception as error:
             # Fail open: the next viewer who misses it sends it again.
             log(f"not queued: {request.target}: {type(error).__name__}: {error}")

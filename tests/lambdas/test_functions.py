@@ -78,8 +78,10 @@ def test_the_bucket_is_asked_without_a_word_and_the_second_origin_with_one(aws: 
     assert aws.messages() == ['{"v":1,"uri":"/one/a%20b.jpg","querystring":"w=1"}']
 
 
-def test_only_what_reads_is_queued(aws: Aws) -> None:
+def test_only_what_reads_an_object_is_queued(aws: Aws) -> None:
     edge_origin_request(edge("origin-request", "/two", "custom", method="OPTIONS"), Context())
+    edge_origin_request(edge("origin-request", "/", "custom"), Context())
+    edge_origin_request(edge("origin-request", "/folder/", "custom"), Context())
     assert aws.messages() == []
     edge_origin_request(edge("origin-request", "/two", "custom", method="HEAD"), Context())
     assert len(aws.messages()) == 1
