@@ -5,6 +5,7 @@ batch; the same events make the same `CallerReference`, so that a batch that com
 is one invalidation. A message of SQS that is none goes back to the queue alone (`ReportBatchItemFailures`).
 """
 
+import asyncio
 import hashlib
 import json
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 from edgeproxy.core.s3_events import Change, ObjectEvent, object_events
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.invalidation_paths import batches, invalidation_paths
-from edgeproxy.lambdas.process import Context, client, handler_of, log
+from edgeproxy.lambdas.process import Context, client, handler_of, log, remaining_s
 from edgeproxy.lambdas.reading import EventError, at
 
 _REGION = "us-east-1"
 """CloudFront has no other."""
+_REST_S = 1.0
+_LONGEST_REST_S = 10.0
+_CALL_S = 5.0
 
 
 async def main(event: Any, context: Context) -> dict[str, object]:
@@ -25,7 +29,9 @@ async def main(event: Any, context: Context) -> dict[str, object]:
     For messages of SQS with `batchItemFailures` beside them.
     """
     changes, unread = _changes(event)
-    again = {} if unread is None else {"batchItemFailures": [{"itemIdentifier": id_} for id_ in unread]}
+    again: dict[str, object] = (
+        {} if unread is None else {"batchItemFailures": [{"itemIdentifier": id_} for id_ in unread]}
+    )
     paths = [path for change in changes if not _is_ignored(change) for path in _paths(change)]
     if not paths:
         return {"invalidated": [], "ids": [], **again}
@@ -37,11 +43,24 @@ async def main(event: Any, context: Context) -> dict[str, object]:
     for portion in batches(paths):
         reference = hashlib.sha256(json.dumps([portion, seen]).encode()).hexdigest()
         batch = {"Paths": {"Quantity": len(portion), "Items": list(portion)}, "CallerReference": reference}
-        made = await cloudfront.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)
+        made = await _created(cloudfront, distribution, batch, context)
         ids.append(made["Invalidation"]["Id"])
         told += portion
     log(f"invalidated {len(told)} paths of {distribution}: {', '.join(ids)}")
     return {"invalidated": told, "ids": ids, **again}
+
+
+async def _created(cloudfront: Any, distribution: str, batch: dict[str, object], context: Context) -> Any:
+    """CloudFront's answer. Where there are too many under way, that is a matter of seconds."""
+    rest_s = _REST_S
+    while True:
+        try:
+            return await cloudfront.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)
+        except cloudfront.exceptions.TooManyInvalidationsInProgress:
+            if remaining_s(context) < rest_s + _CALL_S:
+                raise
+            await asyncio.sleep(rest_s)
+            rest_s = min(2 * rest_s, _LONGEST_REST_S)
 
 
 def _changes(event: object) -> tuple[tuple[ObjectEvent, ...], list[str] | None]:

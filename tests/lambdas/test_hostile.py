@@ -284,6 +284,30 @@ def test_an_event_without_a_sequencer_is_told_from_the_next(aws: Aws, distributi
     assert reference(first) != reference("2026-01-01T00:00:09Z")
 
 
+def test_too_many_that_are_under_way_are_waited_for(
+    aws: Aws, server: Callable[[Act], str], told: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = 'xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"'
+    full = (
+        f"<ErrorResponse {space}><Error><Code>TooManyInvalidationsInProgress</Code></Error></ErrorResponse>"
+    )
+    done = f"<Invalidation {space}><Id>I1</Id></Invalidation>"
+    answers = [("400 Bad Request", full)] * 2 + [("201 Created", done)] + [("400 Bad Request", full)] * 9
+
+    def act(connection: socket.socket) -> None:
+        status, body = answers.pop(0)
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall((head + body).encode())
+        connection.shutdown(socket.SHUT_WR)
+
+    told(endpoint_url_cloudfront=server(act), distribution_id="E1")
+    monkeypatch.setattr("edgeproxy.lambdas.invalidate_on_put._REST_S", 0.0)
+    assert invalidate_on_put(put("a"), Context())["ids"] == ["I1"]
+    with pytest.raises(Exception, match="TooManyInvalidationsInProgress"):
+        invalidate_on_put(put("a"), Context(4.0))
+    assert len(answers) == 8, "there was no time for another try"
+
+
 def test_a_removal_counts_whoever_does_it(aws: Aws, distribution: str, told: Tell) -> None:
     told(ignore_principal="edgeproxy-backfill")
     event = put("a", principal="AWS:AROA:edgeproxy-backfill")
