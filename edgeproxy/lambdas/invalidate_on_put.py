@@ -8,6 +8,7 @@ is one invalidation. A message of SQS that is none goes back to the queue alone 
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from edgeproxy.core.s3_events import Change, ObjectEvent, object_events
@@ -50,7 +51,7 @@ async def main(event: Any, context: Context) -> dict[str, object]:
     return {"invalidated": told, "ids": ids, **again}
 
 
-async def _created(cloudfront: Any, distribution: str, batch: dict[str, object], context: Context) -> Any:
+async def _created(cloudfront: Any, distribution: str, batch: Mapping[str, object], context: Context) -> Any:
     """CloudFront's answer. Where there are too many under way, that is a matter of seconds."""
     rest_s = _REST_S
     while True:

@@ -250,6 +250,10 @@ SEVEN = "GET, HEAD, OPTIONS, PUT, PATCH, POST, DELETE"
             "CloudFront",
         ),
         (
+            ORIGINS.replace(SITE, SITE[:-1] + ", custom_headers: {X-Origin-Role: primary}}") + GROUP,
+            'origins.site.custom_headers.X-Origin-Role: got "***", want none: the stack sets it itself',
+        ),
+        (
             ORIGINS + GROUP + "backfill: {queue: sqs, sqs: {name: fill.fifo}}",
             'backfill.sqs.name: got "fill.fifo", want a standard queue with a name of at most 75 characters',
         ),
