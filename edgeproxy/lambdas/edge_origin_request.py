@@ -8,13 +8,12 @@ import asyncio
 import hashlib
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
-from edgeproxy.backfill.aws import region_of
 from edgeproxy.core.backfilling import is_key
 from edgeproxy.core.paths import object_key
+from edgeproxy.core.sqs_url import region_of
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.edge_event import Stage, edge_event
 from edgeproxy.lambdas.process import Context, client, handler_of, log
@@ -48,7 +47,7 @@ async def main(event: Any, context: Context) -> Any:
 async def _send(path: str, query: str) -> None:
     queue = settings.url("queue_url")
     # At the edge AWS_REGION is wherever the viewer is.
-    region = settings.text("queue_region", default=region_of(urlsplit(queue).hostname or "") or "us-east-1")
+    region = settings.text("queue_region", default=region_of(queue) or "us-east-1")
     body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
     ids = {}
     if queue.endswith(".fifo"):

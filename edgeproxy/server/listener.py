@@ -157,11 +157,15 @@ class Listener:
             origin.abort()
             raise
         tunnel = Tunnel(viewer, origin, idle_s=limits.websocket_idle_s, half_idle_s=limits.idle_timeout_s)
+        tally = self._observers.tally
         self._tunnels.add(tunnel)
+        tally.websockets += 1
+        tally.open_websockets += 1
         try:
             reason = await tunnel.run()
         finally:
             self._tunnels.discard(tunnel)
+            tally.open_websockets -= 1
             record.sent_bytes, record.received_bytes = tunnel.from_origin, tunnel.from_viewer
         if reason is not None:
             record.reason, record.is_cut = reason, True

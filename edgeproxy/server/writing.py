@@ -1,6 +1,8 @@
 """From our answer to aiohttp's response, with back-pressure; tells what became of it in the record."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
@@ -30,7 +32,8 @@ class _Whole(_Bare, web.Response):
 
 
 class _Streamed(_Bare, web.StreamResponse):
-    pass
+    # The head waits for the first piece of the body, if that is there already: see `write`.
+    _send_headers_immediately = False
 
 
 async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
@@ -45,6 +48,8 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     response = _started(_Streamed(), answer)
     try:
         await response.prepare(request)
+        # One packet and one call of the kernel for both; but a body that is slow to begin holds up no head.
+        asyncio.get_running_loop().call_soon(_send_head, request)
         if isinstance(body, bytes):
             view = memoryview(body)
             for start in range(0, len(body), _AT_ONCE_BYTES):
@@ -77,6 +82,12 @@ async def switch(answer: Answer, request: web.BaseRequest) -> web.StreamResponse
     request.writer.send_headers()
     await request.writer.drain()
     return response
+
+
+def _send_head(request: web.BaseRequest) -> None:
+    """If it has not gone out with the first piece by now. That the viewer has left is noticed elsewhere."""
+    with suppress(ConnectionError):
+        request.writer.send_headers()
 
 
 def _started(response: web.StreamResponse, answer: Answer) -> web.StreamResponse:

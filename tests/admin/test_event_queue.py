@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from aiobotocore.session import get_session
 
 from edgeproxy.admin.event_queue import EventQueue, reading
 from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import NotDoneError
+from edgeproxy.aws import session
 from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.gateway.changes import PURGED, Applied
 
@@ -101,7 +101,7 @@ class Queue:
 async def queue(moto: str, bucket_name: str) -> AsyncIterator[Queue]:
     options = {"endpoint_url": moto, "region_name": "us-east-1"}
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
-    async with get_session().create_client("sqs", **options, **keys) as sqs:
+    async with session().create_client("sqs", **options, **keys) as sqs:
         # What is not deleted is there again at once.
         made = await sqs.create_queue(QueueName=bucket_name, Attributes={"VisibilityTimeout": "0"})
         yield Queue(sqs, made["QueueUrl"])
