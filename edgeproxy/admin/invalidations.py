@@ -35,7 +35,7 @@ class Invalidations:
 
     app: Operated
     distribution_id: str
-    token: str | None
+    token: str | None = field(repr=False)
     now: Callable[[], float]
     history: History = field(default_factory=History)
 

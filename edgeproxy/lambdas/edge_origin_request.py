@@ -55,8 +55,9 @@ async def _send(path: str, query: str) -> None:
         object_id = hashlib.sha256(body.encode()).hexdigest()
         ids = {"MessageGroupId": object_id, "MessageDeduplicationId": object_id}
     within_s = settings.number("send_timeout", _SEND_S)
+    # The first call makes it, which is no fault of the queue's: its message shall not be lost for that.
+    sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
     async with asyncio.timeout(within_s):
-        sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
         await sqs.send_message(QueueUrl=queue, MessageBody=body, **ids)
 
 

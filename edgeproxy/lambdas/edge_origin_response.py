@@ -25,7 +25,7 @@ from edgeproxy.lambdas.edge_event import (
     edge_event,
     generated,
 )
-from edgeproxy.lambdas.process import Context, handler_of, log, remaining_s
+from edgeproxy.lambdas.process import Context, handler_of, log, working_s
 from edgeproxy.lambdas.reading import Event, EventError
 from edgeproxy.origins.base import Reply
 
@@ -57,7 +57,7 @@ async def _made(got: EdgeEvent, context: Context) -> Event | None:
         return got.raw_response
     seen = _Seen(MAX_ANSWER_BYTES[got.stage])
     api = settings.url("generator_url", "external_endpoint")
-    left_s = max(1.0, remaining_s(context) - _MARGIN_S)
+    left_s = working_s(context, _MARGIN_S)
     outcome = await filled(got.request, key, api, timeout_s=left_s, watch=seen.watch)
     match outcome:
         case Stored() if seen.is_whole:

@@ -18,10 +18,11 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.bucket import filled, key_of
 from edgeproxy.lambdas.http_event import Shape, answer, asked
-from edgeproxy.lambdas.process import Context, handler_of, log, remaining_s
+from edgeproxy.lambdas.process import Context, handler_of, log, working_s
 from edgeproxy.lambdas.reading import EventError
 
 _ALLOWED = frozenset({"GET", "HEAD"})
+_MARGIN_S = 1.0
 _NO_STORE = ("Cache-Control", "no-store")
 _JSON = ("Content-Type", "application/json")
 
@@ -44,7 +45,7 @@ async def main(event: Any, context: Context) -> Any:
     else:
         origin = settings.url("external_endpoint", "endpoint")
         asked_for = replace(got.request, path=path)
-        outcome = await filled(asked_for, key, origin, timeout_s=max(1.0, remaining_s(context) - 1))
+        outcome = await filled(asked_for, key, origin, timeout_s=working_s(context, _MARGIN_S))
     if isinstance(outcome, Stored) or outcome == Skipped(Reason.EXISTS):
         service = settings.url("service_endpoint", default="")
         here = same_address(path, got.request.query)

@@ -1,5 +1,6 @@
 """Functions among neighbours that are slow, hostile or gone, and events that nobody would send on purpose."""
 
+import asyncio
 import base64
 import json
 import socket
@@ -90,8 +91,8 @@ def test_a_source_that_does_not_end_is_told_within_the_time_of_the_call(
 ) -> None:
     told(generator_url=server(dribbling), external_endpoint=server(dribbling))
     event = edge("origin-response", "/a", "s3", status="404")
-    assert edge_origin_response(event, Context(2.6)) is event["Records"][0]["cf"]["response"]
-    answer = mirror_url(url("/a"), Context(2.6))
+    assert edge_origin_response(event, Context(1.0)) is event["Records"][0]["cf"]["response"]
+    answer = mirror_url(url("/a"), Context(1.0))
     assert (answer["statusCode"], answer["body"]) == (502, '"origin-timeout"')
     assert aws.keys() == []
 
@@ -102,7 +103,7 @@ def test_a_bucket_that_is_silent_leaves_the_viewer_with_its_answer(
     told(generator_url=source.url, endpoint_url_s3=server(silent))
     source.answers["/a"] = Answer(b"made")
     event = edge("origin-response", "/a", "s3", status="404")
-    assert edge_origin_response(event, Context(2.6)) is event["Records"][0]["cf"]["response"]
+    assert edge_origin_response(event, Context(1.0)) is event["Records"][0]["cf"]["response"]
 
 
 def test_a_bucket_that_takes_for_ever_does_not_keep_the_object_from_the_viewer(
@@ -128,6 +129,25 @@ def test_a_queue_that_is_silent_costs_the_viewer_no_more_than_its_time(
     began = time.monotonic()
     assert edge_origin_request(event, Context()) is event["Records"][0]["cf"]["request"]
     assert time.monotonic() - began < 5
+
+
+def test_the_first_message_is_not_lost_while_the_client_is_made(
+    aws: Aws, told: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    class Queue:
+        async def send_message(self, **message: str) -> None:
+            sent.append(message["MessageBody"])
+
+    async def slowly(*_: object, **__: object) -> Queue:
+        await asyncio.sleep(0.03)
+        return Queue()
+
+    monkeypatch.setattr("edgeproxy.lambdas.edge_origin_request.client", slowly)
+    told(send_timeout="0.01")
+    edge_origin_request(edge("origin-request", "/first", "custom"), Context())
+    assert len(sent) == 1
 
 
 def test_connections_that_died_between_two_calls_are_made_anew(
