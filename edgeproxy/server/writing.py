@@ -70,6 +70,10 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     except ConnectionError:
         record.reason = Reason.VIEWER_LEFT
         _cut(answer, request)
+    except asyncio.CancelledError:
+        record.reason = Reason.VIEWER_LEFT if request.transport is None else Reason.DRAINING
+        _cut(answer, request)
+        raise
     return response
 
 
@@ -103,6 +107,8 @@ def _cut(answer: Answer, request: web.BaseRequest) -> None:
     transport = request.transport
     if transport is None:
         return
+    # An answer had begun, though nothing of its body was to be had.
+    _send_head(request)
     if request.version < (1, 1) and answer.head.length is None:
         # Here the end of the connection is the end of the body: only a reset tells them apart.
         transport.abort()
