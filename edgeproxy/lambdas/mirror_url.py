@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from edgeproxy.backfill.copying import OF_THE_BUCKET
 from edgeproxy.backfill.job import Failed, Outcome, Skipped, Stored
 from edgeproxy.core.errors import RequestError
 from edgeproxy.core.message import Headers
@@ -56,7 +57,7 @@ async def main(event: Any, context: Context) -> Any:
     log(
         f"not stored: {path}: {outcome.reason}{f': {outcome.message}' if isinstance(outcome, Failed) else ''}"
     )
-    is_gone = isinstance(outcome, Skipped) or outcome.is_final
+    is_gone = isinstance(outcome, Skipped) or (outcome.is_final and outcome.reason not in OF_THE_BUCKET)
     return answer(got, 404 if is_gone else 502, Headers([_JSON, _NO_STORE]), f'"{outcome.reason}"'.encode())
 
 

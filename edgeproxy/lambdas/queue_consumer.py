@@ -2,12 +2,14 @@
 
 What cannot succeed is told in the log and taken for done, so that it does not circle: an object that the
 origin has not, a message that is none. What may yet succeed goes back to the queue alone
-(`ReportBatchItemFailures`), and by its redrive policy to the dead letters in the end.
+(`ReportBatchItemFailures`), and by its redrive policy to the dead letters in the end: so does what the
+bucket refuses, which is a matter of rights or settings, and no message's fault.
 """
 
 import asyncio
 from typing import Any
 
+from edgeproxy.backfill.copying import OF_THE_BUCKET
 from edgeproxy.backfill.job import Failed, Job, Outcome, Skipped, Stored
 from edgeproxy.backfill.message import MessageError, job_of
 from edgeproxy.core.message import Headers, Request
@@ -86,8 +88,9 @@ def _is_end(job: Job, outcome: Outcome) -> bool:
         case Skipped():
             log(f"skipped: {job}: {outcome.reason}")
         case Failed():
-            log(f"{'failed' if outcome.is_final else 'again'}: {job}: {outcome.reason}: {outcome.message}")
-            return outcome.is_final
+            is_end = outcome.is_final and outcome.reason not in OF_THE_BUCKET
+            log(f"{'failed' if is_end else 'again'}: {job}: {outcome.reason}: {outcome.message}")
+            return is_end
     return True
 
 

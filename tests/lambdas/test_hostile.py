@@ -184,6 +184,14 @@ def test_no_cookie_of_a_source_goes_from_call_to_call(aws: Aws, source: Source, 
     assert ["cookie" in fields for fields in source.fields] == [False, False]
 
 
+def test_a_bucket_that_refuses_loses_no_message(aws: Aws, source: Source, told: Tell) -> None:
+    told(external_endpoint=source.url, s3_bucket="not-there")
+    source.answers["/a"] = Answer(b"a")
+    again = queue_consumer(batch('{"v":1,"uri":"/a"}', "no message"), Context())
+    assert again == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert mirror_url(url("/a"), Context())["statusCode"] == 502, "404 would be of the object"
+
+
 # Messages and requests that nobody would send on purpose.
 
 
