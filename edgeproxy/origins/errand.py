@@ -13,6 +13,7 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.conduct import Conduct
+from edgeproxy.origins.connection import StaleError
 from edgeproxy.origins.held import Held
 from edgeproxy.origins.member import Call, Member
 
@@ -190,7 +191,8 @@ class Errand:
             )
         except OriginError as error:
             member.used(-1)
-            call.ended(Outcome.FAILED, error.message)
+            # Servers close what they kept when they like: that is no fault of theirs.  RFC 9112 §9.3.1.
+            call.ended(Outcome.ABANDONED if isinstance(error, StaleError) else Outcome.FAILED, error.message)
             self._note(member, error.failover_as, error.reason)
             raise
         except asyncio.CancelledError:
