@@ -5,6 +5,7 @@ The parser is llhttp, as strict as it is built; what it refuses is an answer tha
 
 import asyncio
 import contextlib
+import select
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._tls: ssl.SSLObject | None = None
+        self._peek: select.poll | None = None
         self._number = 0
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -111,10 +113,21 @@ class Connection(asyncio.Protocol):
         """Whether something can be asked."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that the loop has not read yet: its end, or what would be the next answer.
+
+        A server that sends more than it was asked for must not answer the next question with it.
+        """
+        return self._peek is None or not self._peek.poll(0)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, though not by descent
         self._tls = transport.get_extra_info("ssl_object")
+        if hasattr(select, "poll"):
+            self._peek = select.poll()
+            self._peek.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     async def ask(self, question: Question) -> Answer:
         """Send the question and wait for the head of its answer.

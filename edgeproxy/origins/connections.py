@@ -84,9 +84,10 @@ class Connections:
         kept = None if new else self._idle.get(place)
         while kept:
             connection, _ = kept.pop()
-            if connection.is_open:
+            if connection.is_open and connection.is_quiet:
                 self._busy[connection] = place
                 return connection
+            connection.close()
         try:
             connection = await self._made(place)
         except BaseException:

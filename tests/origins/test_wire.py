@@ -597,7 +597,9 @@ async def test_who_leaves_when_all_has_come_takes_nothing_from_others() -> None:
     transport = Mock(asyncio.Transport)
     transport.is_closing.return_value = False
     connection = Connection("site", 5, 5, lambda connection: None)
-    connection.connection_made(transport)
+    with socket.socket() as plug:
+        transport.get_extra_info.side_effect = {"socket": plug}.get
+        connection.connection_made(transport)
     leaving = asyncio.ensure_future(connection.ask(Question("GET", b"first")))
     await asyncio.sleep(0)
     staying = asyncio.ensure_future(connection.ask(Question("GET", b"second")))
@@ -734,6 +736,33 @@ async def test_what_a_server_says_unasked_ends_the_connection(scripted: Scripted
         assert await said(w, origin.url) == b"ok"
         await asyncio.sleep(0.03)
     assert len(set(ports(origin))) == 3
+
+
+@pytest.mark.each_loop
+@pytest.mark.parametrize("unasked", [OK + b"content-length: 4\r\n\r\nevil", b""], ids=["answer", "end"])
+async def test_what_came_before_the_question_is_not_the_answer(wire: Wires, unasked: bytes) -> None:
+    """Though nobody has read it yet. So nothing is lost either that may not be sent twice."""
+    loop, plugs = asyncio.get_running_loop(), []
+    answer = OK + b"content-length: 2\r\n\r\nok"
+
+    async def serve() -> None:
+        for _ in range(2):
+            plug, _ = await loop.sock_accept(door)
+            plugs.append(plug)
+            await loop.sock_recv(plug, 65536)
+            await loop.sock_sendall(plug, answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.setblocking(False)
+        serving = asyncio.ensure_future(serve())
+        w, url = wire(), f"http://127.0.0.1:{door.getsockname()[1]}/"
+        assert await said(w, url) == b"ok"
+        plugs[0].send(unasked) if unasked else plugs[0].shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(5):
+            assert await said(w, url, "POST", b"x") == b"ok"
+            await serving
+    for plug in plugs:
+        plug.close()
 
 
 @pytest.mark.each_loop
