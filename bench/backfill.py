@@ -203,7 +203,7 @@ def worked(queue: str) -> Callable[[Place, int], Awaitable[Speed]]:
             source = source_of(config, origins, Tiers(MemoryCache(0, 0), None), Flights(), clock, print)
             tombstones = await tombstones_of(config, clock)
             stack.push_async_callback(tombstones.close)
-            worker = worker_of(config, waiting, source, writers, clock, lambda job, outcome: None, tombstones)
+            worker = worker_of(config, waiting, source, writers, clock, tombstones)
             stack.push_async_callback(worker.drain, 0)
             speed = Speed(jobs)
             for number in range(jobs):

@@ -5,9 +5,9 @@ The only file that sees all parts.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from edgeproxy.clock import Clock, SystemClock
 from edgeproxy.config.origins import S3Origin
 from edgeproxy.config.renewing import pools_of
 from edgeproxy.config.schema import Config
+from edgeproxy.core.balancing.nodes import Duty
 from edgeproxy.core.changes import Buckets
 from edgeproxy.core.invalidation import Invalidation, Reach, invalidation
 from edgeproxy.core.message import Request
@@ -31,10 +32,12 @@ from edgeproxy.gateway.changes import Applied, Changes
 from edgeproxy.gateway.fetching import Fetcher
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.gateway.visit import Front
+from edgeproxy.health.canary import Canary
+from edgeproxy.health.duties import Duties, DutiesError
 from edgeproxy.health.names import Lookout
 from edgeproxy.ids import Ids
 from edgeproxy.origins.base import Origin
-from edgeproxy.origins.pools import Order, Pools
+from edgeproxy.origins.pools import DUTIES, Order, Pools
 from edgeproxy.record import Record, Tally
 from edgeproxy.store.disk import DiskCache
 from edgeproxy.store.flight import Flights
@@ -117,6 +120,8 @@ class App(Steered):
         works: Works,
         explainer: Explainer,
         pools: Pools,
+        duties: Duties | None,
+        canary: Canary | None,
         lookout: Lookout,
         changes: Changes,
         observers: Observers,
@@ -133,6 +138,8 @@ class App(Steered):
         self._source = works.source
         self._explainer = explainer
         self._pools = pools
+        self._duties = duties
+        self._canary = canary
         self._lookout = lookout
         self._changes = changes
         self._started = clock.elapsed()
@@ -174,7 +181,17 @@ class App(Steered):
 
     async def order_node(self, order: Order, pool: str, node: str) -> dict[str, Any]:
         """Have something done with a node.  Raises `ValueError` where there is none of this name."""
-        return await self._pools.obey(order, pool, node)
+        fields = await self._pools.obey(order, pool, node)
+        if self._duties is not None and order in DUTIES:
+            try:
+                await self._duties.put(pool, node, DUTIES[order])
+            except DutiesError as error:
+                self.observers.fault(f"{pool}: node {node} is {fields['duty']} until the next start: {error}")
+        return fields
+
+    def put_back_on(self, duties: Mapping[str, Mapping[str, Duty]]) -> None:
+        """What operators have let nodes do before, by pool and node."""
+        self._pools.put_back_on(duties)
 
     async def stats(self) -> dict[str, object]:
         """Counters and sizes, for the admin port."""
@@ -192,6 +209,7 @@ class App(Steered):
         return {
             "uptime_s": round(self.clock.elapsed() - self._started, 3),
             "requests": self.tally.fields(),
+            "websockets": {"open": self.tally.open_websockets, "total": self.tally.websockets},
             "cache": {
                 "keys": len(memory),
                 "used_bytes": memory.used_bytes,
@@ -203,6 +221,7 @@ class App(Steered):
                 **dict(sorted(self._worker.counts.items())),
             },
             "sources": self._source.fields(),
+            **({"checks": asdict(self._canary.counts)} if self._pools and self._canary is not None else {}),
         }
 
     async def backfilled(self) -> None:
@@ -272,6 +291,14 @@ async def opened(
         front = _front(config, member.instance if member is not None else new_instance())
         gateway = Gateway(front, config.behavior_values(), cache, fetcher, clock, Ids().new)
         pools = Pools(origins.pools)
+        duties = (
+            Duties(folder / "duties.sqlite") if origins.pools and (folder := config.state.folder) else None
+        )
+        if duties is not None:
+            try:
+                pools.put_back_on(await duties.read())
+            except DutiesError as error:
+                observers.fault(f"pools: {error}; all nodes are ready")
         explainer = Explainer(gateway, cache, flights, filler, _targets(config), pools)
 
         async def bury(bucket: str, key: bytes) -> None:
@@ -281,6 +308,7 @@ async def opened(
         changes = Changes(_buckets(config), gateway.invalidate, bury)
         lookout = lookout_of(config, origins.pools, clock, observers.fault, stack)
         by = f"{front.loop_id}/{member.number if member is not None else 0}"
+        canary: Canary | None = None
         if watches:
             canary = await canary_of(config, origins.pools, clock, by, observers.fault, stack)
             await lookout.look()
@@ -288,7 +316,19 @@ async def opened(
             canary.start()
         worker.start()
         yield App(
-            config, gateway, cache, flights, works, explainer, pools, lookout, changes, observers, clock
+            config,
+            gateway,
+            cache,
+            flights,
+            works,
+            explainer,
+            pools,
+            duties,
+            canary,
+            lookout,
+            changes,
+            observers,
+            clock,
         )
 
 

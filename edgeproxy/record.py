@@ -86,6 +86,10 @@ class Tally:
     hits: Counter[int] = field(default_factory=Counter)
     """By status: those that `hit` counted, of which there is no more to tell."""
     hit_bytes: int = 0
+    websockets: int = 0
+    """Those that were granted."""
+    open_websockets: int = 0
+    """Those of them that have not ended."""
 
     def add(self, record: Record) -> None:
         """Count one request that has ended."""

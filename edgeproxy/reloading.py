@@ -21,7 +21,10 @@ def hangups(
     change: Callable[[Config], Awaitable[None]],
     say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Until the context ends, have `change` done at each SIGHUP. A mistake changes nothing, and is told."""
+    """Until the context ends, have `change` done at each SIGHUP, which is ignored from then on.
+
+    A mistake changes nothing, and is told.
+    """
     loop = asyncio.get_running_loop()
     lock = asyncio.Lock()
     tasks: set[asyncio.Task[None]] = set()
@@ -59,5 +62,7 @@ def hangups(
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        # Who drains has no use for new pools, and is not to be killed by the wish for them.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for task in tasks:
             task.cancel()

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,11 +16,11 @@ from typing import Any
 import aiohttp
 import hypothesis
 import pytest
-from aiobotocore.session import get_session
 from moto.server import ThreadedMotoServer
 from yarl import URL
 
 from edgeproxy.app import Observers
+from edgeproxy.aws import session
 from edgeproxy.config import parse
 from edgeproxy.record import Record
 from edgeproxy.serve import Running, running
@@ -27,6 +28,10 @@ from edgeproxy.serve import Running, running
 # The same examples every time: a run that fails by chance helps nobody who did not cause it.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("steady")
+
+# A hundred processes are started here: each would compile all over again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # noqa: TID251
+sys.dont_write_bytecode = False
 
 Script = Callable[["Exchange"], Awaitable[None]]
 
@@ -276,9 +281,7 @@ class Box:
 async def box_of(moto: str) -> AsyncIterator[Callable[..., Awaitable[Box]]]:
     """Makes queues of SQS."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
-    async with get_session().create_client(
-        "sqs", endpoint_url=moto, region_name="us-east-1", **keys
-    ) as client:
+    async with session().create_client("sqs", endpoint_url=moto, region_name="us-east-1", **keys) as client:
 
         async def make(suffix: str = "", **attributes: str) -> Box:
             name = f"test-{uuid.uuid4().hex}{suffix}"

@@ -46,3 +46,31 @@ def test_what_takes_long_is_waited_for(config: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(common, "_PATIENCE_S", 0.05)
     ran = CliRunner().invoke(main, ["backfill", "retry", "-c", str(config), "--state", "dead"])
     assert (ran.exit_code, ran.output) == (0, "queued again: 1000000\n")
+
+
+def test_explain_leaves_nothing_behind_where_no_gateway_runs(tmp_path: Path, free_port: int) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"""
+origins:
+  bucket: {{type: s3, bucket: assets, endpoint: "http://127.0.0.1:9", credentials: anonymous}}
+  site: {{type: http, url: "http://localhost"}}
+origin_groups: {{media: {{members: [bucket, site], failover_on: [404]}}}}
+default_behavior: {{target_origin: media}}
+backfill: {{rules: [{{}}]}}
+state: {{folder: "{tmp_path}/state"}}
+cache: {{disk: {{folder: "{tmp_path}/cache", size: 1GiB}}}}
+admin: {{listen: "127.0.0.1:{free_port}"}}
+""")
+    ran = CliRunner().invoke(main, ["explain", "-c", str(path), "/a.jpg"])
+    assert ran.exit_code == 0, ran.output
+    assert "backfill" in ran.stdout
+    assert ran.stderr.endswith(": cache, queue and tombstones are taken to be empty\n")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_package_with_a_configuration_that_has_no_pool(config: Path) -> None:
+    done = CliRunner().invoke(main, ["package", "--config", str(config), "balance"])
+    assert (done.exit_code, done.output) == (
+        2,
+        f"{config}: origins: got no pool, want an origin of type pool\n",
+    )

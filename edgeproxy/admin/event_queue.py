@@ -4,26 +4,24 @@ SQS Developer Guide, "Amazon SQS long polling", "Amazon SQS visibility timeout".
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
 from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import NotDoneError
+from edgeproxy.aws import client as aws_client
 from edgeproxy.core.s3_events import ObjectEvent, object_events
+from edgeproxy.core.sqs_url import endpoint_of, region_of
 
 _WAIT_S = 20
 """How long SQS waits for a message before it answers that there is none: the longest there is."""
 _AT_ONCE = 10
 _SHORTEST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
-_REGION = re.compile(r"sqs\.([a-z0-9\-]+)\.amazonaws\.com(?:\.cn)?|([a-z0-9\-]+)\.queue\.amazonaws\.com")
+_CONFIG = {"connect_timeout": 10, "read_timeout": _WAIT_S + 10, "retries": {"mode": "standard"}}
 
 
 class EventQueue:
@@ -47,16 +45,9 @@ class EventQueue:
         self._inbox = inbox
         self._on_fault = on_fault
         self._sleep = sleep
-        place = urlsplit(url)
-        access, secret, token = keys or (None, None, None)
-        self._options: dict[str, Any] = {
-            "endpoint_url": f"{place.scheme}://{place.netloc}",
-            "region_name": region_of(place.hostname or ""),
-            "aws_access_key_id": access,
-            "aws_secret_access_key": secret,
-            "aws_session_token": token,
-            "config": AioConfig(connect_timeout=10, read_timeout=_WAIT_S + 10, retries={"mode": "standard"}),
-        }
+        self._region = region_of(url) or "us-east-1"
+        self._endpoint = endpoint_of(url)
+        self._keys = keys
 
     async def run(self) -> None:
         """Never returns. An outage is told of once."""
@@ -66,7 +57,7 @@ class EventQueue:
             while True:
                 try:
                     if client is None:
-                        making = get_session().create_client("sqs", **self._options)
+                        making = aws_client("sqs", self._region, self._endpoint, self._keys, _CONFIG)
                         client = await stack.enter_async_context(making)
                     await self._turn(client)
                     rest_s = 0.0
@@ -109,12 +100,6 @@ async def reading(queue: EventQueue) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def region_of(host: str) -> str:
-    """The region of a queue by the host of its URL, which says it on AWS; us-east-1 elsewhere."""
-    match = _REGION.fullmatch(host)
-    return (match[1] or match[2]) if match is not None else "us-east-1"
 
 
 def _told(error: Exception) -> str:

@@ -2,13 +2,12 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from edgeproxy.assembly.origins import Origins, buckets_of, plain_keys
+from edgeproxy.backfill.attempts import Attempts
 from edgeproxy.backfill.filler import Burial, Filler
 from edgeproxy.backfill.job import Job, Outcome
 from edgeproxy.backfill.maker import Maker
@@ -32,6 +31,7 @@ from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.schema import Config
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, by_default
+from edgeproxy.core.sqs_url import endpoint_of, region_of
 from edgeproxy.store.flight import Flights
 from edgeproxy.store.tiers import Tiers
 
@@ -134,16 +134,11 @@ async def _sqs_queue(
     return queue
 
 
-_REGION = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
-
-
 def whereabouts(url: str | None, region: str | None, endpoint: str | None) -> tuple[str, str | None]:
     """Region and endpoint of a queue: what is given, else what its URL says, else us-east-1 of AWS."""
     if url is not None:
-        parts = urlsplit(url)
-        named = _REGION.search(parts.hostname or "")
-        region = region or (named[1] if named is not None else None)
-        endpoint = endpoint or f"{parts.scheme}://{parts.netloc}"
+        region = region or region_of(url)
+        endpoint = endpoint or endpoint_of(url)
     return region or "us-east-1", endpoint
 
 
@@ -217,22 +212,19 @@ def worker_of(
     source: Source,
     writers: Mapping[str, BucketWriter],
     clock: Clock,
-    on_outcome: Callable[[Job, Outcome], None],
     tombstones: Tombstones,
+    on_outcome: Callable[[Job, Outcome], None] | None = None,
 ) -> Worker:
     """A worker over `queue`, not started yet."""
     section = config.backfill
     return Worker(
         queue,
-        source,
-        writers,
-        config.backfill.rule_values(),
+        Attempts(source, writers, config.backfill.rule_values(), tombstones),
         Schedule(section.attempts, section.backoff_base, section.backoff_cap, section.lease / 3),
         concurrency=section.concurrency,
         clock=clock,
         random=random.random,
         on_outcome=on_outcome,
-        tombstones=tombstones,
     )
 
 
@@ -276,7 +268,7 @@ async def works_of(
     tombstones = await tombstones_of(config, clock)
     stack.push_async_callback(tombstones.close)
     source = source_of(config, origins, cache, flights, clock, on_fault)
-    worker = worker_of(config, queue, source, writers, clock, on_outcome, tombstones)
+    worker = worker_of(config, queue, source, writers, clock, tombstones, on_outcome)
     stack.push_async_callback(worker.drain, 0)
     prefixes = {name: section.origin_path for name, section in origins.buckets.items()}
     burial = Burial(tombstones, groups_into(origins.buckets), config.backfill.tombstone_for)

@@ -11,9 +11,8 @@ from edgeproxy.config.health import Health
 from edgeproxy.config.origins import Credentials
 from edgeproxy.config.renewing import pools_of
 from edgeproxy.config.schema import Config
-from edgeproxy.core.balancing.findings import Finding
 from edgeproxy.health.board import Board, BoardError, MemoryBoard
-from edgeproxy.health.canary import Canary
+from edgeproxy.health.canary import Canary, Round
 from edgeproxy.health.dynamodb import DynamoBoard
 from edgeproxy.health.names import Lookout, system_addresses
 from edgeproxy.health.redis import RedisBoard
@@ -60,14 +59,19 @@ async def canary_alone(
         yield _canary(pools, board, clock, f"canary-{secrets.token_hex(8)}", tell, stack)
 
 
-async def check_once(config: Config, tell: Callable[[str], None]) -> Mapping[str, Finding]:
-    """Check every node of every pool that has checks, put what is found on the board, and give it, by pool
-    and node.
+async def check_once(
+    config: Config, tell: Callable[[str], None], *, within_s: float | None = None, clock: Clock | None = None
+) -> Round:
+    """Check every node of every pool that has checks, put what is found on the board, and give it.
 
-    `tell` hears of a board that fails in the middle of it.  Raises `BoardError`.
+    `tell` hears of a board that fails in the middle of it; what has not ended after `within_s` seconds is
+    given up.  Raises `BoardError`.
     """
-    async with canary_alone(config, tell) as canary:
-        return await canary.check_once()
+    clock = clock or SystemClock()
+    began = clock.elapsed()
+    async with canary_alone(config, tell, clock) as canary:
+        left_s = max(0.0, within_s - (clock.elapsed() - began)) if within_s is not None else None
+        return await canary.check_once(left_s)
 
 
 async def _opened(board: Board, stack: AsyncExitStack) -> Board:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from edgeproxy.backfill.job import Entry, Job, Wanted
-from edgeproxy.backfill.making import Order
+from edgeproxy.backfill.making import Commission
 from edgeproxy.backfill.queue import QueueError
 from edgeproxy.backfill.source import Source
 from edgeproxy.backfill.tombstones import Tombstones
@@ -68,7 +68,7 @@ class Filler:
         # When it was last looked at the source of an object.
         self._checked: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
-    def order(self, target: str, sent: Request, status: int) -> Order | None:
+    def order(self, target: str, sent: Request, status: int) -> Commission | None:
         """What is to be made at once, where the bucket of `target` said `status`."""
         verdict = on_missing(sent, status, self.rules, self.prefixes[target])
         if not isinstance(verdict, Fill) or not self._source.suppliers(target, verdict.rule):
@@ -76,7 +76,7 @@ class Filler:
         if self._burial.tombstones.is_known((target, verdict.key)):
             return None
         job = self._job(target, verdict, sent, sent.path, None)
-        return Order(job, verdict.rule) if isinstance(job, Job) else None
+        return Commission(job, verdict.rule) if isinstance(job, Job) else None
 
     def consider(self, target: str, key: CacheKey, sent: Request, reply: Reply) -> str:
         """Queue a job for an answer if it should be one; "queued", or the Reason why not. Never waits."""

@@ -20,7 +20,7 @@ _READABLE = frozenset({200, 206, 416})
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Commission:
     """An object is to be made, as `rule` has it."""
 
     job: Job
@@ -39,7 +39,9 @@ class MakingOrigin:
     an origin group goes on to its secondary.
     """
 
-    def __init__(self, primary: Origin, maker: Maker, order: Callable[[Request, int], Order | None]) -> None:
+    def __init__(
+        self, primary: Origin, maker: Maker, order: Callable[[Request, int], Commission | None]
+    ) -> None:
         self.name = primary.name
         self._primary = primary
         self._maker = maker

@@ -7,9 +7,9 @@ from typing import TypeAlias
 from edgeproxy.backfill.job import Held
 from edgeproxy.clock import Clock
 from edgeproxy.core.allowance import Allowance
-from edgeproxy.core.breaker import Breaker
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.reason import Reason
+from edgeproxy.core.source_breaker import SourceBreaker
 from edgeproxy.core.sourcing import Supplier
 
 Identity: TypeAlias = tuple[str, bytes]
@@ -49,7 +49,7 @@ class Pace:
         self._sleep = sleep
         self._random = random
         self._on_change = on_change
-        self._breaker = Breaker(supplier.failures, supplier.rest_s)
+        self._breaker = SourceBreaker(supplier.failures, supplier.rest_s)
         self._until = 0.0
         now = clock.elapsed()
         rate, bandwidth = supplier.rate, supplier.bandwidth

@@ -8,13 +8,13 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from edgeproxy.backfill.aws import client_options
+from edgeproxy.aws import client as aws_client
 from edgeproxy.origins.localhost import Resolver
 
 T = TypeVar("T")
@@ -111,15 +111,14 @@ class Post:
             "retries": {"mode": "standard", "total_max_attempts": 1},
             "connector_args": {"resolver": Resolver()},
         }
-        self._options = client_options(region, endpoint, keys, config)
+        self._place = endpoint or region
+        self._connecting = partial(aws_client, "sqs", region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
 
     async def open(self) -> None:
         """Make the client; nothing is sent yet."""
-        self._client = await self._stack.enter_async_context(
-            get_session().create_client("sqs", **self._options)
-        )
+        self._client = await self._stack.enter_async_context(self._connecting())
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -244,7 +243,7 @@ class Post:
         raise PostError(why, is_final=code in _UNKNOWN | _REFUSED)
 
     def __repr__(self) -> str:
-        return f"Post({self._options['endpoint_url'] or self._options['region_name']})"
+        return f"Post({self._place})"
 
 
 class Batches(Generic[T]):

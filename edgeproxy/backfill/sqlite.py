@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from edgeproxy.backfill.job import LIVE, Ending, Entry, Job, Lease, Lost, State, Wanted
-from edgeproxy.backfill.ledger import Ledger, LedgerError, Moment, Settling, Turned
+from edgeproxy.backfill.ledger import Ledger, LedgerError, Settling, Turned
 from edgeproxy.backfill.queue import POLL_S, Bell, QueueError, Terms
+from edgeproxy.backfill.rows import Moment
 from edgeproxy.clock import Clock
 from edgeproxy.core.reason import Reason
 from edgeproxy.store.faults import Faults

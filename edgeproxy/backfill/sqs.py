@@ -12,12 +12,12 @@ import itertools
 import math
 import secrets
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
-from edgeproxy.backfill.dead_letters import buried, exhumed
+from edgeproxy.backfill.clerk import Clerk
+from edgeproxy.backfill.dead_letters import exhumed
 from edgeproxy.backfill.job import (
     CANCELLED,
     ENDED_BADLY,
@@ -30,12 +30,11 @@ from edgeproxy.backfill.job import (
     State,
     Wanted,
 )
-from edgeproxy.backfill.message import MessageError, job_of, message_text
+from edgeproxy.backfill.message import MessageError, job_of
 from edgeproxy.backfill.outbox import Outbox
 from edgeproxy.backfill.post import (
     MAX_DELAY_S,
     MAX_HIDDEN_S,
-    Batches,
     Delivery,
     Facts,
     Post,
@@ -51,9 +50,7 @@ from edgeproxy.store.faults import Faults
 _REST_BASE_S = 0.5
 _REST_CAP_S = 30.0
 _PATIENCE_S = 5.0
-"""How long at the end to wait for what SQS is still to hear."""
-_TRIES = 4
-"""How often a message is deleted or buried, if that fails; then it comes again."""
+"""How much longer than SQS is asked to wait."""
 _RETRY_S = 3.0
 """How long `retry` goes through the dead-letter queue at most, as somebody waits for it."""
 _WELL = frozenset({State.STORED, State.SKIPPED})
@@ -130,16 +127,20 @@ class SqsQueue:
         self._lease_s = min(max(1, round(terms.lease_s)), MAX_HIDDEN_S)
         self._facts: Facts | None = None
         self._finding = asyncio.Lock()
-        self._deletes: Batches[str] = Batches(self._delete_batch)
-        self._hides: Batches[tuple[str, int]] = Batches(self._hide_batch)
-        self._chores: set[asyncio.Task[None]] = set()
         self._bell = Bell()
         self._is_paused = False
         self._failures = 0
         self._missing = Until(terms.history)
         # Those that were given back here, or are to be tried again: until then nobody may begin them.
         self._waiting = Until(terms.history)
-        self._closing = asyncio.Event()
+        self._clerk = Clerk(
+            post,
+            self._url,
+            place.dead_letter_url,
+            is_redriven=lambda: self._facts is not None and self._facts.max_receives is not None,
+            rest_s=self._rest_s,
+            on_fault=self._note,
+        )
         self._outbox = Outbox(
             post,
             self._url,
@@ -328,12 +329,12 @@ class SqsQueue:
             job = job_of(delivery.text, group=self._place.group, prefix=self._place.prefixes)
         except MessageError as error:
             self._tell_malformed(f"a message is no job: {error}")
-            self._chore(self._bury(delivery))
+            self._clerk.bury(delivery)
             return
         if job.group not in self._place.prefixes:
             self._tell_malformed(f"a job is for the group {job.group[:60]!a}, which is not here")
             if delivery.count > self._terms.attempts:
-                self._chore(self._bury(delivery))
+                self._clerk.bury(delivery)
             return
         number = self._number_of.get(delivery.id, 0)
         before = self._held.pop(number, None) or self._past.pop(number, None)
@@ -347,7 +348,7 @@ class SqsQueue:
                 other.delivery, other.until = delivery, until
                 self._number_of[delivery.id] = other.entry.number
             else:
-                self._chore(self._deleted(delivery.receipt))
+                self._clerk.delete(delivery.receipt)
             return
         message = self._begun(delivery, job, before)
         message.until = until
@@ -364,9 +365,9 @@ class SqsQueue:
             self._end(before, CANCELLED, None)
         state = before.entry.state
         if state in _WELL:
-            self._chore(self._deleted(delivery.receipt))
+            self._clerk.delete(delivery.receipt)
         elif state in _BADLY and before.delivery is not None and delivery.count > before.delivery.count:
-            self._chore(self._bury(delivery))
+            self._clerk.bury(delivery)
         else:
             return False
         self._past[before.entry.number] = before
@@ -420,7 +421,7 @@ class SqsQueue:
                 lost.append(lease)
             else:
                 asked.append((lease, message, message.delivery.receipt))
-        fates = await asyncio.gather(*(self._hides.do((receipt, self._lease_s)) for _, _, receipt in asked))
+        fates = await asyncio.gather(*(self._clerk.hidden(receipt, self._lease_s) for _, _, receipt in asked))
         for (lease, message, _), fate in zip(asked, fates, strict=True):
             if not fate.code:
                 message.until = now + self._lease_s
@@ -475,7 +476,7 @@ class SqsQueue:
         if in_s > 0:
             self._waiting.note(identity, self._clock.elapsed() + in_s)
         if message.delivery is not None:
-            return self._chore(self._hidden(message.delivery.receipt, hidden_s))
+            return self._clerk.hide(message.delivery.receipt, hidden_s)
         if self._outbox.is_full:
             self._end(message, Ending(State.DEAD, Reason.QUEUE_FULL, ending.message), took_s)
             return None
@@ -488,15 +489,14 @@ class SqsQueue:
         """The job is done, or never will be; SQS is to hear of it."""
         self._end(message, ending, took_s)
         if ending.state not in _WELL:
-            self._chore(self._bury(message.delivery or message.entry.job))
+            self._clerk.bury(message.delivery or message.entry.job)
         elif message.delivery is not None:
-            self._chore(self._deleted(message.delivery.receipt))
+            self._clerk.delete(message.delivery.receipt)
 
     async def written(self) -> int:
         """See `Queue`."""
         left = await self._outbox.written()
-        if self._chores:
-            await asyncio.wait(self._chores, timeout=_PATIENCE_S)
+        await self._clerk.written()
         return left
 
     async def counts(self) -> Mapping[State, int]:
@@ -595,17 +595,12 @@ class SqsQueue:
 
     async def close(self) -> None:
         """See `Queue`."""
-        self._closing.set()
+        self._clerk.hurry()
         await self._outbox.close()
         for lease in self._ready:
             if isinstance(lease, Lease):
                 await self.release(lease)
-        if self._chores:
-            await asyncio.wait(self._chores, timeout=_PATIENCE_S)
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
-        await asyncio.gather(self._deletes.idle(), self._hides.idle())
+        await self._clerk.close()
         await self._post.close()
 
     def _is_held(self, lease: Lease) -> bool:
@@ -650,61 +645,6 @@ class SqsQueue:
         message = self._past.pop(number, None)
         if message is not None and message.delivery is not None:
             self._number_of.pop(message.delivery.id, None)
-
-    def _chore(self, doing: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Have it done while the work goes on."""
-        chore = asyncio.get_running_loop().create_task(doing)
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
-        return chore
-
-    async def _deleted(self, receipt: str) -> None:
-        """If that fails the message comes again, and is found to be done."""
-        for failures in range(1, _TRIES + 1):
-            fate = await self._deletes.do(receipt)
-            if not fate.code or fate.is_final:
-                return
-            self._note(fate.code)
-            if failures < _TRIES and not self._closing.is_set():
-                await self._rest_quietly(failures)
-
-    async def _hidden(self, receipt: str, hidden_s: int) -> None:
-        """If that fails the message comes again when its lease has run out."""
-        fate = await self._hides.do((receipt, hidden_s))
-        if fate.code and not fate.is_final:
-            self._note(fate.code)
-
-    async def _bury(self, what: Delivery | Job) -> None:
-        """Where to put what cannot be done: nothing circles for ever. A job has no message."""
-        facts = self._facts
-        if self._place.dead_letter_url is not None:
-            text = message_text(what) if isinstance(what, Job) else what.text
-            failures = 0
-            while why := await buried(self._post, self._place.dead_letter_url, text):
-                self._note(f"{self._place.dead_letter_url}: {why}")
-                failures += 1
-                if failures == _TRIES:
-                    return
-                if not self._closing.is_set():
-                    await self._rest_quietly(failures)
-        if isinstance(what, Job):
-            return
-        if self._place.dead_letter_url is None and facts is not None and facts.max_receives is not None:
-            # SQS moves it to the dead-letter queue once it was received as often as that takes.
-            await self._hidden(what.receipt, 0)
-        else:
-            await self._deleted(what.receipt)
-
-    async def _rest_quietly(self, failures: int) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._rest_s(failures)):
-                await self._closing.wait()
-
-    async def _delete_batch(self, receipts: list[str]) -> list[Any]:
-        return await self._post.delete(await self._url(), receipts)
-
-    async def _hide_batch(self, receipts: list[tuple[str, int]]) -> list[Any]:
-        return await self._post.hide(await self._url(), receipts)
 
     def _note(self, why: str) -> None:
         waiting = f", {len(self._outbox)} jobs wait in memory" if len(self._outbox) else ""

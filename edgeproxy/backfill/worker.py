@@ -1,52 +1,20 @@
-"""Takes jobs from the queue and gets them done."""
+"""Takes jobs from the queue, and sees to it that each is tried until it has ended."""
 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from edgeproxy import __version__
-from edgeproxy.backfill.job import (
-    LIVE,
-    Failed,
-    Held,
-    Job,
-    Lease,
-    Lost,
-    Outcome,
-    Skipped,
-    State,
-    Wanted,
-    ending,
-)
-from edgeproxy.backfill.queue import POLL_S, Queue, QueueError
-from edgeproxy.backfill.source import Source
-from edgeproxy.backfill.tombstones import Tombstones
-from edgeproxy.backfill.writer import BucketWriter, Manner, Present
+from edgeproxy.backfill.attempts import Attempts, Witness
+from edgeproxy.backfill.job import LIVE, Failed, Held, Job, Lease, Lost, Outcome, State, Wanted, ending
+from edgeproxy.backfill.queue import POLL_S, Queue
 from edgeproxy.clock import Clock
-from edgeproxy.core.backfilling import Rule, rule_for, unfit_head, unfit_object
-from edgeproxy.core.errors import EdgeError, WriteError
-from edgeproxy.core.failover import Attempt, backoff_s
-from edgeproxy.core.provenance import conditions, is_marked, is_unchanged, notes
+from edgeproxy.core.failover import backoff_s
 from edgeproxy.core.reason import Reason
-from edgeproxy.origins.base import Reply
 
 _LOOK_S = 0.1
 """How often it is looked whether a queue that keeps nothing has been paused."""
-
-
-class Witness(Protocol):
-    """Sees an attempt."""
-
-    def asked(self, trail: tuple[Attempt, ...]) -> None:
-        """A source was asked; `trail` says how it did."""
-        ...
-
-    def passing(self, reply: Reply) -> Reply:
-        """What a source gave, before it is written."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +45,16 @@ class Worker:
     def __init__(
         self,
         queue: Queue,
-        source: Source,
-        writers: Mapping[str, BucketWriter],
-        rules: tuple[Rule, ...],
+        attempts: Attempts,
         schedule: Schedule,
         *,
         concurrency: int,
         clock: Clock,
         random: Callable[[], float],
-        on_outcome: Callable[[Job, Outcome], None],
-        tombstones: Tombstones,
+        on_outcome: Callable[[Job, Outcome], None] | None = None,
     ) -> None:
-        self._tombstones = tombstones
         self._queue = queue
-        self._source = source
-        self._writers = writers
-        self._rules = rules
+        self._trying = attempts
         self._schedule = schedule
         self._concurrency = concurrency
         self._clock = clock
@@ -112,7 +74,7 @@ class Worker:
     def start(self) -> None:
         """Begin to work, if there is a bucket to fill."""
         loop = asyncio.get_running_loop()
-        if self._writers:
+        if self._trying.is_possible:
             self._tasks = [loop.create_task(self._work()) for _ in range(self._concurrency)]
             self._keep_extending()
 
@@ -251,12 +213,12 @@ class Worker:
         """Nobody is left who could tell of this job."""
         self.counts[f"{State.DEAD}-{Reason.WORKER_LOST}"] += 1
         message = f"none of {job.attempt} workers lived to its end"
-        self._on_outcome(job, Failed(Reason.WORKER_LOST, message, is_final=True))
+        self._tell(job, Failed(Reason.WORKER_LOST, message, is_final=True))
         self._settled.set()
 
     async def _do(self, lease: Lease, witness: Witness | None) -> Outcome | Held | None:
         started = self._clock.elapsed()
-        attempt = asyncio.get_running_loop().create_task(self._attempt(lease.job, witness))
+        attempt = asyncio.get_running_loop().create_task(self._trying.run(lease.job, witness))
         self._attempts[lease] = attempt
         try:
             await asyncio.wait([attempt])
@@ -292,74 +254,6 @@ class Worker:
                     self._lost.add(lease)
                     self._attempts[lease].cancel()
 
-    async def _attempt(self, job: Job, witness: Witness | None) -> Outcome | Held:
-        writer = self._writers.get(job.group)
-        if writer is None:
-            return Skipped(Reason.PRIMARY_NOT_S3)
-        try:
-            rule = rule_for(job.path, self._rules)
-            if rule is None or not rule.enabled:
-                return Skipped(Reason.NO_RULE if rule is None else Reason.NO_BACKFILL)
-            # What others have buried is found out just before the object is there.
-            if self._tombstones.is_known(job.identity):
-                return Skipped(Reason.TOMBSTONE)
-            wait = await self._source.held(job, rule)
-            if wait is not None:
-                return wait
-            present = await writer.look(job.key)
-            reason = _unfit(job, present)
-            if reason is not None:
-                return Skipped(reason)
-            asked = conditions(present.notes) if present is not None else ()
-            on_asked = witness.asked if witness is not None else None
-            reply = await self._source.open(job, rule, asked, on_asked=on_asked)
-            if not isinstance(reply, Reply):
-                return reply
-            if witness is not None:
-                reply = witness.passing(reply)
-            try:
-                if present is not None and is_unchanged(present.notes, reply.head):
-                    return Skipped(Reason.UNCHANGED)
-                if not reply.is_delimited:
-                    return Skipped(Reason.LENGTH_UNKNOWN)
-                max_bytes = min(job.max_bytes, rule.max_object_bytes)
-                reason = unfit_head(reply.head) or unfit_object(
-                    replace(rule, max_object_bytes=max_bytes), reply.head
-                )
-                if reason is not None:
-                    return Skipped(reason)
-                body = _not_below(rule.min_object_bytes, reply.body)
-                return await writer.write(
-                    job.key, reply.head, body, self._manner(job, reply, present, max_bytes)
-                )
-            finally:
-                reply.close()
-        except _TooSmallError:
-            return Skipped(Reason.TOO_SMALL)
-        except WriteError as error:
-            return Failed(error.reason, error.message, error.is_final)
-        except EdgeError as error:
-            return Failed(error.reason, error.message)
-        except QueueError as error:
-            return Failed(Reason.INTERNAL, str(error))
-        except Exception as error:  # a worker that dies would stop all that follow
-            return Failed(Reason.INTERNAL, f"{type(error).__name__}: {error}")
-
-    def _manner(self, job: Job, reply: Reply, present: Present | None, max_bytes: int) -> Manner:
-        """How the object of `job` is to be written, in place of the one that is `present`."""
-
-        async def veto() -> Reason | None:
-            return Reason.TOMBSTONE if await self._tombstones.holds(job.identity) else None
-
-        return Manner(
-            max_bytes,
-            notes(reply.head, reply.url, f"edgeproxy/{__version__}"),
-            over=present.etag if present is not None else None,
-            # What only looks like a digest must not keep an object out for ever: it counts but once.
-            doubts=job.attempt > 1,
-            veto=veto,
-        )
-
     async def _settle(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         job, schedule = lease.job, self._schedule
         how = ending(outcome, is_last=job.attempt >= schedule.attempts)
@@ -372,7 +266,11 @@ class Worker:
         word = "retried" if how.state is State.QUEUED else how.state.value
         is_bare = how.reason is None or how.state is State.QUEUED
         self.counts[word if is_bare else f"{word}-{how.reason}"] += 1
-        self._on_outcome(job, outcome)
+        self._tell(job, outcome)
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
+        if self._on_outcome is not None:
+            self._on_outcome(job, outcome)
 
     @property
     def at_work(self) -> int:
@@ -386,25 +284,3 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"Worker({self.at_work} at work, {self._queue!r})"
-
-
-def _unfit(job: Job, present: Present | None) -> Reason | None:
-    """Why nothing is to be done about `job`, where the bucket has `present`."""
-    if not job.refresh:
-        return Reason.EXISTS if present is not None else None
-    if present is None:
-        return Reason.NOT_THERE
-    return None if is_marked(present.notes) else Reason.NOT_OURS
-
-
-class _TooSmallError(Exception):
-    """A body of unknown length has ended too soon."""
-
-
-async def _not_below(size: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes.  Raises `_TooSmallError` if there were fewer than `size`."""
-    async for chunk in body:
-        size -= len(chunk)
-        yield chunk
-    if size > 0:
-        raise _TooSmallError

@@ -10,23 +10,21 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from email.utils import formatdate
+from functools import partial
 from typing import Any, Never
 
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from edgeproxy.backfill.aws import client_options
+from edgeproxy.aws import client as aws_client
 from edgeproxy.backfill.checking import Checks
 from edgeproxy.backfill.job import Outcome, Skipped, Stored
+from edgeproxy.backfill.keeping import META, headers_of, kept_fields
 from edgeproxy.backfill.uploads import Mark, Upload, Uploads
 from edgeproxy.core.digests import digests
 from edgeproxy.core.errors import OriginError, WriteError
-from edgeproxy.core.freshness import http_date
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.paths import key_path
-from edgeproxy.core.provenance import is_ours
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.credentials import FixedKeys, KeySource, ProviderChain
@@ -35,21 +33,6 @@ from edgeproxy.origins.s3 import FAULTS, Bucket, Signed, error_code
 from edgeproxy.origins.sigv4 import Keys
 from edgeproxy.origins.wire import Wire
 
-# Head fields that S3 keeps with an object, and the names botocore has for them.
-_KEPT = {
-    "content-type": "ContentType",
-    "cache-control": "CacheControl",
-    "content-disposition": "ContentDisposition",
-    "content-encoding": "ContentEncoding",
-    "content-language": "ContentLanguage",
-}
-_FIELDS = {parameter: name for name, parameter in _KEPT.items()} | {
-    "ContentMD5": "content-md5",
-    "IfMatch": "if-match",
-    "IfNoneMatch": "if-none-match",
-}
-_META = "x-amz-meta-"
-_MAX_META_BYTES = 2048
 _MAX_PARTS = 10_000
 _GROWTH_EVERY = 1_000
 """An object of unknown length grows its parts by half each thousand: from 8 MiB on that has room for 885 GiB.
@@ -163,7 +146,7 @@ class BucketWriter:
         config["connector_args"] = {"resolver": Resolver()}
         if is_anonymous:
             config["signature_version"] = UNSIGNED
-        self._options = client_options(region, endpoint, keys, config)
+        self._connecting = partial(aws_client, "s3", region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -171,9 +154,7 @@ class BucketWriter:
     async def open(self) -> None:
         """Make the client, and begin to take away what processes that were killed have left."""
         self._stack.callback(self._wire.close)
-        self._client = await self._stack.enter_async_context(
-            get_session().create_client("s3", **self._options)
-        )
+        self._client = await self._stack.enter_async_context(self._connecting())
         self._sweep()
 
     async def close(self) -> None:
@@ -196,7 +177,7 @@ class BucketWriter:
             _raise(error, self._bucket, key)
         noted = ((name.lower(), value) for name, value in head.headers)
         return Present(
-            head.headers.get("etag") or "", Headers(pair for pair in noted if pair[0].startswith(_META))
+            head.headers.get("etag") or "", Headers(pair for pair in noted if pair[0].startswith(META))
         )
 
     async def write(self, key: bytes, head: Head, body: AsyncIterator[bytes], manner: Manner) -> Outcome:
@@ -301,7 +282,7 @@ class _Writing:
         self._key = key
         self._head = head
         self._manner = manner
-        self._fields = _kept_fields(head, manner.notes)
+        self._fields = kept_fields(head, manner.notes)
         self._condition = {"IfNoneMatch": "*"} if manner.over is None else {"IfMatch": manner.over}
         self._part_bytes = writer._part_bytes
         if head.length is not None:
@@ -356,14 +337,14 @@ class _Writing:
     async def _put(self, body: bytes) -> None:
         fields = {**self._fields, **self._writer._sealed(body)}
         try:
-            await self._writer._ask("PUT", self._key, _headers(fields | self._condition), body)
+            await self._writer._ask("PUT", self._key, headers_of(fields | self._condition), body)
         except _RefusedError as error:
             if self._manner.over is None or _code(error) not in _EXISTS | _UNHEARD_OF:
                 raise
             # Not every server knows If-Match here, or knows its own ETag in it (Ceph 16 does not).
             if await self._why_not() is not None:
                 raise
-            await self._writer._ask("PUT", self._key, _headers(fields), body)
+            await self._writer._ask("PUT", self._key, headers_of(fields), body)
 
     async def _send(self, part: bytes) -> None:
         """Let `part` be sent, once there is a place among those that are on their way."""
@@ -429,40 +410,6 @@ class _Writing:
         # One that arrives later would stay.
         await asyncio.gather(*self._sending, return_exceptions=True)
         await self._writer._aborted(_name(self._key), upload_id, mark)
-
-
-def _kept_fields(head: Head, notes: Mapping[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, parameter in _KEPT.items():
-        value = head.headers.get(name)
-        if value:
-            fields[parameter] = value
-    expires = head.headers.get("expires")
-    if expires is not None and (moment := http_date(expires)) is not None:
-        fields["Expires"] = moment
-    meta = {
-        name.lower().removeprefix(_META): value
-        for name, value in head.headers
-        if name.lower().startswith(_META) and value.isascii() and not is_ours(name)
-    }
-    room = _MAX_META_BYTES - sum(len(name) + len(value) for name, value in meta.items())
-    if room < 0:
-        meta, room = {}, _MAX_META_BYTES
-    for name, value in notes.items():
-        if len(name) + len(value) <= room:
-            meta[name] = value
-            room -= len(name) + len(value)
-    if meta:
-        fields["Metadata"] = meta
-    return fields
-
-
-def _headers(fields: Mapping[str, Any]) -> Headers:
-    """What botocore would make of these parameters."""
-    pairs = [(name, fields[parameter]) for parameter, name in _FIELDS.items() if parameter in fields]
-    if "Expires" in fields:
-        pairs.append(("expires", formatdate(fields["Expires"], usegmt=True)))
-    return Headers([*pairs, *((_META + name, value) for name, value in fields.get("Metadata", {}).items())])
 
 
 async def _sha256(body: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from edgeproxy.assembly.filling import queue_of, source_of, tombstones_of, worker_of, writers_of
 from edgeproxy.assembly.origins import Origins, origins_of
-from edgeproxy.backfill.job import Ending, Job, Outcome, State
+from edgeproxy.backfill.job import Ending, Job, State
 from edgeproxy.backfill.queue import POLL_S, Queue, Terms
 from edgeproxy.backfill.writer import BucketWriter
 from edgeproxy.bulk.collecting import Collector, Files, Input, inputs_of, listed_items
@@ -290,12 +290,9 @@ class _Run:
             (order.fetches_per_s, order.bytes_per_s),
         )
 
-        def heard(job: Job, outcome: Outcome) -> None:
-            """The window knows."""
-
         tombstones = await tombstones_of(config, clock)
         self._stack.push_async_callback(tombstones.close)
-        worker = worker_of(config, window, source, await self._writers(), clock, heard, tombstones)
+        worker = worker_of(config, window, source, await self._writers(), clock, tombstones)
         self._stack.push_async_callback(worker.drain, 0)
 
         def progress() -> tuple[int, int | None, int, int]:

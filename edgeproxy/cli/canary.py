@@ -48,12 +48,13 @@ def _once(config: Config, as_json: bool) -> int:
     from edgeproxy.serve import run
 
     faults: list[str] = []
-    found = run(check_once(config, faults.append))
+    checked = run(check_once(config, faults.append))
+    found = checked.found
     for line in faults:
         click.echo(printable(line), err=True)
     click.echo(json.dumps([asdict(one) for one in found.values()], indent=2) if as_json else table(found))
     is_well = all(one.health.verdict is Verdict.UP for one in found.values())
-    return 0 if is_well and not any(line.startswith("health: ") for line in faults) else 1
+    return 0 if is_well and checked.is_shared else 1
 
 
 def _running(config: Config) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import httpx
 
 from edgeproxy.config import Config, ConfigError, load
 
@@ -35,6 +34,8 @@ def loaded(path: Path) -> Config:
 
 def asked(config: Config, path: str, parameters: dict[str, Any], body: Any = None) -> Any:
     """The JSON answer of the admin port; None if nobody listens there."""
+    import httpx
+
     token = config.admin.token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
     url = f"http://{config.admin.listen}{path}".replace("//0.0.0.0:", "//127.0.0.1:").replace(

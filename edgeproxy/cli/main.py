@@ -2,23 +2,34 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgeproxy import __version__
-from edgeproxy.cli.backfill import backfill
-from edgeproxy.cli.canary import canary
 from edgeproxy.cli.common import CONFIG, asked, fail, loaded
-from edgeproxy.cli.package import package
-from edgeproxy.cli.pool import pool
-from edgeproxy.cli.template import template
-from edgeproxy.cli.worker import worker
 from edgeproxy.config import Config, load
 
+_ELSEWHERE = ("backfill", "canary", "package", "pool", "template", "worker")
+"""Each a command in the module of its name."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Imports what a command needs when it is asked for: `serve` starts without the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"edgeproxy.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edgeproxy")
 def main() -> None:
     """A local CDN in one process: TTL cache, S3 primary, origin failover, backfill."""
@@ -102,7 +113,7 @@ def explain(
     Asks the running gateway, which knows its cache; where none runs, tells what follows from the
     configuration alone.
     """
-    from edgeproxy.admin.service import asked_request
+    from edgeproxy.admin.asking import asked_request
     from edgeproxy.explain import Explanation
 
     config = loaded(path)
@@ -128,13 +139,14 @@ def _explained_offline(config: Config, request: Any) -> Any:
     async def offline() -> Any:
         cache = config.cache.model_copy(update={"disk": None})
         backfill = config.backfill.model_copy(update={"queue": "memory"})
-        alone = config.model_copy(update={"cache": cache, "backfill": backfill})
+        # A folder would be made, and what was begun in it before be taken up.
+        state = config.state.model_copy(update={"folder": None})
+        alone = config.model_copy(update={"cache": cache, "backfill": backfill, "state": state})
         async with opened(alone, watches=False) as app:
             return await app.explain(request)
 
-    click.echo(
-        f"no gateway answers on http://{config.admin.listen}: the cache is taken to be empty", err=True
-    )
+    none = f"no gateway answers on http://{config.admin.listen}"
+    click.echo(f"{none}: cache, queue and tombstones are taken to be empty", err=True)
     return run(offline())
 
 
@@ -196,11 +208,3 @@ def lab(port: int, demo: bool, site: str | None, buckets: bool, path: Path) -> N
         fail(str(error) if site is not None else f"{error}; --port takes another, 0 any free one", status=1)
     except LabError as error:
         fail(str(error), status=1)
-
-
-main.add_command(backfill)
-main.add_command(canary)
-main.add_command(package)
-main.add_command(pool)
-main.add_command(template)
-main.add_command(worker)

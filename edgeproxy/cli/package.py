@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeproxy.cli.common import fail
+from edgeproxy.cli.common import fail, loaded
 from edgeproxy.packaging.functions import BY_NAME
 from edgeproxy.packaging.platform import PYTHONS, Architecture
 
@@ -33,7 +33,17 @@ from edgeproxy.packaging.platform import PYTHONS, Architecture
     help="A setting to put into the zip. May be repeated.",
 )
 @click.option(
-    "--cache", type=click.Path(path_type=Path), help="Where wheels are kept.  [~/.cache/edgeproxy/wheels]"
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A configuration file: what pools need of it goes into the zips of balance and canary.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path("~/.cache/edgeproxy/wheels"),
+    show_default=True,
+    help="Where wheels are kept.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.argument("functions", nargs=-1, metavar="[FUNCTION]...")
@@ -42,6 +52,7 @@ def package(
     python: str,
     arch: str,
     settings: tuple[str, ...],
+    config: Path | None,
     cache: Path,
     as_json: bool,
     functions: tuple[str, ...],
@@ -64,11 +75,13 @@ def package(
         if not is_there or not name:
             fail(f'--set: got "{setting}", want NAME=VALUE')
         given[name] = value
+    text = _balancing(config) if config is not None else None
     platform = Platform(python, Architecture(arch))
     told: list[dict[str, Any]] = []
     for name in functions or BY_NAME:
+        told_it = {**given, "config": text} if text is not None and BY_NAME[name].takes_config else given
         try:
-            archive = built(BY_NAME[name], platform, output, cache.expanduser(), given, _say)
+            archive = built(BY_NAME[name], platform, output, cache.expanduser(), told_it, _say)
         except PackageError as error:
             fail(str(error), status=1)
         told.append(
@@ -86,6 +99,16 @@ def package(
             click.echo(f"{archive.path}  {megabytes}  {BY_NAME[name].handler}")
     if as_json:
         click.echo(json.dumps(told, indent=2))
+
+
+def _balancing(path: Path) -> str:
+    """What pools need of the configuration; its variables are filled in where the function runs."""
+    from edgeproxy.config.portion import for_balancing
+    from edgeproxy.config.renewing import pools_of
+
+    if not pools_of(loaded(path)):
+        fail(f"{path}: origins: got no pool, want an origin of type pool")
+    return for_balancing(path.read_text("utf-8"))
 
 
 def _say(line: str) -> None:

@@ -26,20 +26,29 @@ from edgeproxy.stack.surroundings import Part
 @click.option(
     "--python", type=click.Choice(PYTHONS), default="3.13", show_default=True, help="Lambda's runtime."
 )
-def template(path: Path, output: Path | None, form: str, part: str, zips: str, python: str) -> None:
+@click.option(
+    "--rest-api", is_flag=True, help="With a REST API before pools, with the published mapping template."
+)
+def template(
+    path: Path, output: Path | None, form: str, part: str, zips: str, python: str, rest_api: bool
+) -> None:
     """Print the configuration as a CloudFormation stack (SAM), with CloudFront, bucket, queue and functions.
 
     What AWS has not of it, or has otherwise, is told on standard error, one line each, and in the comments
     of the YAML. What AWS would refuse ends the command. Nothing is sent anywhere.
     """
+    from edgeproxy.config.portion import for_balancing, variables
+    from edgeproxy.config.renewing import pools_of
     from edgeproxy.stack.errors import StackError
     from edgeproxy.stack.surroundings import Surroundings
     from edgeproxy.stack.template import template as made
     from edgeproxy.stack.text import as_json, as_yaml
 
     config = loaded(path)
+    names = variables(for_balancing(path.read_text("utf-8"))) if pools_of(config) else {}
+    around = Surroundings(Part(part), zips.rstrip("/"), python, str(path), names, rest_api)
     try:
-        stack = made(config, Surroundings(Part(part), zips.rstrip("/"), python))
+        stack = made(config, around)
     except StackError as error:
         fail("\n".join(f"{path}: {mistake}" for mistake in error.mistakes))
     for note in stack.notes:

@@ -17,7 +17,7 @@ MOST_NODES = 20_000
 _SURROGATE = "[\ud800-\udfff]"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
-_VARIABLE = re.compile(r"\$(?:\$|\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?)")
+VARIABLE = re.compile(r"\$(?:\$|\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?)")
 
 # PyYAML's words that quote the file, where a secret without quotes may stand; and what helps instead.
 _IN_OTHER_WORDS = (
@@ -177,4 +177,4 @@ def _filled(tree: Tree, environ: Mapping[str, str], mistakes: list[Mistake], pla
         mistakes.append(Mistake(dotted(place), seen, wanted))
         return match[0]
 
-    return _VARIABLE.sub(value, tree)
+    return VARIABLE.sub(value, tree)

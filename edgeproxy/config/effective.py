@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from edgeproxy.config.abouts import abouts
 from edgeproxy.config.kinds import OR_VARIABLE
 from edgeproxy.config.schema import Config
 from edgeproxy.config.section import Section
@@ -70,6 +72,13 @@ class _Generator(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        described = super().model_schema(schema)
+        shape: type[BaseModel] = schema["cls"]
+        for name, about in abouts(shape).items():
+            described["properties"][name]["description"] = about
+        return described
 
     def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
         words = super().literal_schema(schema)

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from edgeproxy.config.abouts import abouts
 from edgeproxy.config.effective import as_yaml
 from edgeproxy.config.kinds import Kind
 from edgeproxy.config.managed import CACHE_POLICIES, ORIGIN_REQUEST_POLICIES, RESPONSE_HEADERS_POLICIES
@@ -138,7 +139,7 @@ def _chapter(name: str, field: FieldInfo) -> str:
     """A section of the file: what it is for, and a table for each shape that it may have."""
     shapes = list(_sections(field.annotation))
     heading = f"## `{name}`{', required' if field.is_required() else ''}"
-    parts = [f"{heading}\n\n{field.description or _about(shapes[0])}\n"]
+    parts = [f"{heading}\n\n{abouts(Config).get(name) or _about(shapes[0])}\n"]
     for shape in shapes:
         parts.extend(_tables(f"{name}{_item(field)}", shape, is_alone=field.annotation is shape))
     return "\n".join(parts)
@@ -168,7 +169,7 @@ def _table(shape: type[Section]) -> Iterator[str]:
     defaults: dict[str, Any] = {}
     for name, field in shape.settings().items():
         defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
-        about = " ".join((field.description or "").split())
+        about = " ".join(abouts(shape).get(name, "").split())
         value = _value(_annotated(field))
         yield f"| `{name}` | {value} | {_default(defaults[name], field)} | {about} |"
 

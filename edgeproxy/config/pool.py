@@ -54,8 +54,8 @@ class PoolNode(WithHeaders):
     tier: Literal["primary", "backup"] = "primary"
     """`backup`: asked only where no primary can be."""
     addresses: Literal["one", "each"] = "one"
-    """`each`: where the name in `url` has several addresses, each is a node, called `name@address`, and they
-    are looked up again every `health.resolve_interval`. `one`: it is one node, wherever it leads."""
+    """`each`: each address of the name in `url` is a node, called `name@address`; they are looked up again
+    every `health.resolve_interval`. `one`: it is one node, wherever it leads."""
     credentials: NodeCredentials | None = None
     """Sent with every request to this node, over the viewer's."""
 
@@ -120,7 +120,7 @@ class PoolTimeouts(Section):
     connect: SecondsAboveZero = 2.0
     """Until there is a connection."""
     first_byte: SecondsAboveZero = 30.0
-    """From the end of the request to the head of the answer."""
+    """From the end of the request to the end of the head of the answer."""
     silence: SecondsAboveZero = 30.0
     """Between two packets of the body."""
     total: SecondsAboveZero | None = None

@@ -36,7 +36,7 @@ EachOnceInAnyCase = BeforeValidator(partial(each_once, any_case=True))
 class Section(BaseModel):
     """Unknown keys are mistakes; values do not change once read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def settings(cls) -> dict[str, FieldInfo]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from edgeproxy.core.directives import arguments
-from edgeproxy.core.message import Head
+from edgeproxy.core.message import Head, Headers
 
 # Fields that tell of the very bytes: RFC 9110 §8.8.3, RFC 9530 §2-3, RFC 3230, RFC 1864, RFC 9421.
 _OF_THE_BYTES = frozenset(
@@ -57,3 +57,17 @@ def annotated_head(head: Head, length: int) -> Head:
     """The head of an answer that was added to, and has `length` bytes now."""
     headers = head.headers.without(_OF_THE_BYTES | {"content-length", "transfer-encoding"})
     return Head(head.status, headers.having(("Content-Length", str(length))))
+
+
+def bodiless_head(method: str, head: Head, asked: Headers, max_bytes: int) -> Head:
+    """The head of an answer without a body, which must not promise the bytes of one that is added to.
+
+    RFC 9110 §9.3.2: a HEAD tells what a GET would. To one that did not say which version it has (`asked` are
+    the request's fields), a 304 would give the tag of another (§15.4.5).
+    """
+    if method == "HEAD":
+        if not may_annotate("GET", head, max_bytes):
+            return head
+    elif head.status != 304 or "if-none-match" in asked:
+        return head
+    return Head(head.status, head.headers.without(_OF_THE_BYTES | {"content-length", "transfer-encoding"}))

@@ -37,6 +37,11 @@ class Invalidation:
     reach: Reach
     text: str
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether nothing is left out: every path begins with a slash."""
+        return self.reach is Reach.PREFIX and self.text == "/"
+
     def covers(self, key: CacheKey, tags: frozenset[str]) -> bool:
         """Whether the object under `key`, with these tags, is covered."""
         match self.reach:

@@ -10,6 +10,8 @@ class Reason(StrEnum):
     BAD_REQUEST = "bad-request"
     BAD_HOST = "bad-host"
     BAD_PATH = "bad-path"
+    BAD_CALLER = "bad-caller"
+    NO_POOL = "no-pool"
     URI_TOO_LONG = "uri-too-long"
     HEAD_TOO_LARGE = "head-too-large"
     METHOD_UNKNOWN = "method-unknown"

@@ -23,6 +23,7 @@ from edgeproxy.core.validation import is_about
 from edgeproxy.gateway.coding import in_coding, working_bytes
 from edgeproxy.gateway.failures import Failures
 from edgeproxy.gateway.intake import Intake
+from edgeproxy.gateway.passes import Passes
 from edgeproxy.gateway.reads import looked_into
 from edgeproxy.gateway.visit import Visit
 from edgeproxy.origins.base import Origin, Reply
@@ -55,6 +56,7 @@ class Fetcher:
         self._elsewhere = elsewhere
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = Failures(cache.memory.max_bytes // 64)
+        self._passes = Passes()
 
     async def straight(self, visit: Visit, conditions: tuple[tuple[str, str], ...] = ()) -> Reply:
         """The answer for this viewer alone; nothing is stored.  Raises `OriginError`.
@@ -129,6 +131,31 @@ class Fetcher:
         """Why no origin could answer for `key` a moment ago, if it is to be left alone for that."""
         return self._failures.find(key, self._clock.now())
 
+    def is_for_one(self, visit: Visit) -> bool:
+        """Whether the answer would be for this viewer alone, by what the last one was."""
+        return visit.read is None and self._passes.has(visit.key, self._clock.elapsed())
+
+    async def alone(self, visit: Visit) -> tuple[Reply, Reason | None]:
+        """The answer for this viewer, and why it may not be stored.  Raises `OriginError`.
+
+        If it might have been, the next one is fetched for everybody again.
+        """
+        try:
+            reply = await self.straight(visit)
+        except OriginError as error:
+            # As with a part: what a viewer's odd conditions do must not be everybody's error.
+            if error.was_asked_nothing:
+                self._remember(visit, error)
+            raise
+        reason = None
+        if reply.head.status != 304:
+            reason = may_store(visit.sent, reply.head, visit.behavior.cache, self._clock.now())
+            if reason is None:
+                self._passes.drop(visit.key)
+            else:
+                self._passes.add(visit.key, self._clock.elapsed())
+        return reply, reason
+
     async def part(self, visit: Visit, fetch: Fetch) -> Reply:
         """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`.
 
@@ -155,6 +182,7 @@ class Fetcher:
         Raises `DiskError`.
         """
         self._flights.invalidate(invalidation)
+        self._passes.clear()
         forgiven = self._failures.invalidate(invalidation)
         return forgiven + await self._cache.invalidate(invalidation)
 
@@ -296,6 +324,8 @@ class Fetcher:
                 if status < 400 or status in (404, 410):
                     # It may not be stored, but what is stored is no longer the answer either.
                     await self._cache.discard(visit.key)
+                if not flight.is_invalid:
+                    self._passes.add(visit.key, self._clock.elapsed())
                 self._hand_over(visit, flight, reply, verdict.reason)
             case _:
                 assert_never(verdict)

@@ -195,6 +195,9 @@ class Gateway:
                     return instead
                 if visit.asks_for_part and entry is None:
                     return from_reply(visit, await self._fetcher.part(visit, decision), decision, None)
+                if entry is None and self._fetcher.is_for_one(visit):
+                    reply, reason = await self._fetcher.alone(visit)
+                    return from_reply(visit, reply, decision, reason)
                 return await self._together(visit, decision, entry)
             case Fail():
                 message = "nothing that is stored here is what this request asks for"

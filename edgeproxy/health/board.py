@@ -9,6 +9,11 @@ KEEP_S = 86_400.0
 """Findings of nodes that nobody checks any more go after so long, at least."""
 
 
+def key_of(pool: str, node: str) -> str:
+    """What a node is called on a board."""
+    return f"{pool}/{node}"
+
+
 class BoardError(Exception):
     """The board cannot be read or written; the message says why."""
 

@@ -15,7 +15,7 @@ from edgeproxy.core.balancing.findings import Finding, added, is_fresh, max_age_
 from edgeproxy.core.balancing.health import Verdict
 from edgeproxy.core.balancing.nodes import Duty, Ping
 from edgeproxy.core.balancing.ranking import Random
-from edgeproxy.health.board import Board, BoardError
+from edgeproxy.health.board import Board, BoardError, key_of
 from edgeproxy.origins.member import Member
 from edgeproxy.origins.pool import PoolOrigin
 from edgeproxy.store.faults import Faults
@@ -43,7 +43,7 @@ class _Watch:
 
     @property
     def key(self) -> str:
-        return f"{self.pool.name}/{self.member.name}"
+        return key_of(self.pool.name, self.member.name)
 
 
 @dataclass(slots=True)
@@ -54,6 +54,18 @@ class Counts:
     heard: int = 0
     """Checks that others made in our place."""
     board_faults: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One check of every node."""
+
+    found: Mapping[str, Finding]
+    """By pool and node."""
+    late: tuple[str, ...] = ()
+    """Those whose check had not ended when the time was up; nothing was put on the board for them."""
+    is_shared: bool = True
+    """Whether the board has all that was found."""
 
 
 class Canary:
@@ -122,12 +134,31 @@ class Canary:
         while self._checks:
             await asyncio.gather(*self._checks)
 
-    async def check_once(self) -> Mapping[str, Finding]:
-        """Check every node now, whoever else has; gives what was found, by pool and node."""
+    async def check_once(self, within_s: float | None = None) -> Round:
+        """Check every node now, whoever else has. What has not ended after `within_s` seconds is given up.
+
+        Each node's finding is on the board as soon as it is there, whatever becomes of the others.
+        """
         watches = self._watched(self._clock.elapsed())
+        faults = self.counts.board_faults
+        ending = asyncio.get_running_loop().time() + within_s if within_s is not None else None
         shared = await self._read([watch.key for watch in watches])
-        await asyncio.gather(*(self._ping(watch, shared.get(watch.key)) for watch in watches))
-        return {watch.key: watch.finding for watch in watches if watch.finding is not None}
+        late: list[str] = []
+
+        async def check(watch: _Watch) -> None:
+            try:
+                async with asyncio.timeout_at(ending):
+                    await self._ping(watch, shared.get(watch.key), insists=True)
+            except TimeoutError:
+                late.append(watch.key)
+
+        await asyncio.gather(*map(check, watches))
+        found = {watch.key: watch.finding for watch in watches if watch.finding is not None}
+        return Round(
+            {key: finding for key, finding in found.items() if key not in late},
+            tuple(late),
+            self.counts.board_faults == faults,
+        )
 
     def _watched(self, now: float) -> list[_Watch]:
         """Those that may be pinged; one that is new is due at once, and so is one that was cordoned."""
@@ -142,7 +173,13 @@ class Canary:
         return watch.pool.conduct.check_every_s * (1 - JITTER + 2 * JITTER * self._random())
 
     async def _check(self, watches: Sequence[_Watch]) -> None:
-        shared = await self._read([watch.key for watch in watches])
+        try:
+            shared = await self._read([watch.key for watch in watches])
+        except BaseException:
+            # Whatever a board may raise: they are checked again when that is due.
+            for watch in watches:
+                watch.is_running = False
+            raise
 
         async def check(watch: _Watch) -> None:
             try:
@@ -170,7 +207,8 @@ class Canary:
         self._note(watch, Ping(elapsed - age_s + shared.took_s, shared.took_s, shared.head))
         return True
 
-    async def _ping(self, watch: _Watch, shared: Finding | None) -> None:
+    async def _ping(self, watch: _Watch, shared: Finding | None, *, insists: bool = False) -> None:
+        """`insists`: there will be no other check soon, and so a board is asked that failed a moment ago."""
         began_at = self._clock.now()
         before = watch.member.state.health.verdict
         try:
@@ -184,7 +222,7 @@ class Canary:
         newest = max(known, key=lambda one: one.at, default=None)
         thresholds = watch.pool.conduct.rules.checks
         watch.finding = added(newest, watch.key, ping, began_at, self._by, thresholds)
-        await self._put(watch.finding)
+        await self._put(watch.finding, insists=insists)
 
     def _note(self, watch: _Watch, ping: Ping) -> None:
         before = watch.member.state.health.verdict
@@ -214,8 +252,8 @@ class Canary:
             self._board_failed(error)
             return {}
 
-    async def _put(self, finding: Finding) -> None:
-        if not self._board_is_asked:
+    async def _put(self, finding: Finding, *, insists: bool) -> None:
+        if not (insists or self._board_is_asked):
             return
         try:
             async with asyncio.timeout(_PATIENCE_S):

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from edgeproxy.aws import client as aws_client
 from edgeproxy.core.balancing.findings import MAX_SKEW_S, UNREADABLE, Finding, finding_from
 from edgeproxy.health.board import KEEP_S, BoardError
 from edgeproxy.origins.localhost import Resolver
@@ -40,31 +40,20 @@ class DynamoBoard:
     ) -> None:
         """`keys`: access key id, secret access key, session token; None: those of the provider chain."""
         self._table = table
-        self._options: dict[str, Any] = {
-            "region_name": region,
-            "endpoint_url": endpoint,
-            "config": AioConfig(
-                connect_timeout=timeout_s,
-                read_timeout=timeout_s,
-                retries={"mode": "standard", "total_max_attempts": 2},
-                connector_args={"resolver": Resolver()},
-            ),
+        config: dict[str, Any] = {
+            "connect_timeout": timeout_s,
+            "read_timeout": timeout_s,
+            "retries": {"mode": "standard", "total_max_attempts": 2},
+            "connector_args": {"resolver": Resolver()},
         }
-        if keys is not None:
-            access, secret, token = keys
-            self._options |= {
-                "aws_access_key_id": access,
-                "aws_secret_access_key": secret,
-                "aws_session_token": token,
-            }
+        self._connecting = partial(aws_client, "dynamodb", region, endpoint, keys, config)
         self._stack = AsyncExitStack()
         self._client: Any = None
 
     async def open(self) -> None:
         """See `Board`. Nothing is sent yet."""
         try:
-            client = get_session().create_client("dynamodb", **self._options)
-            self._client = await self._stack.enter_async_context(client)
+            self._client = await self._stack.enter_async_context(self._connecting())
         except _FAULTS as error:
             raise BoardError(_said(error)) from error
 

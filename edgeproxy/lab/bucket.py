@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
+
+from edgeproxy.aws import client as aws_client
 
 
 class LabError(Exception):
@@ -30,14 +30,8 @@ def client(
     endpoint: str | None, access_key_id: str, secret_access_key: str, region: str = "us-east-1"
 ) -> Any:
     """An aiobotocore S3 client, as a context."""
-    return get_session().create_client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id=access_key_id,
-        aws_secret_access_key=secret_access_key,
-        config=AioConfig(s3={"addressing_style": "path"} if endpoint else {}),
-    )
+    config = {"s3": {"addressing_style": "path"} if endpoint else {}}
+    return aws_client("s3", region, endpoint, (access_key_id, secret_access_key, None), config)
 
 
 @asynccontextmanager

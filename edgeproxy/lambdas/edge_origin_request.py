@@ -6,12 +6,11 @@ for a queue that is down: the request goes on after a second at most, whatever b
 
 import asyncio
 import json
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
+from edgeproxy.core.sqs_url import region_of
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.edge_event import Stage, edge_event
 from edgeproxy.lambdas.process import Context, client, handler_of, log
@@ -19,7 +18,6 @@ from edgeproxy.lambdas.reading import EventError
 
 _SEND_S = 1.0
 _FILLING = frozenset({"GET", "HEAD"})
-_OF_AWS = re.compile(r"sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api\.aws)")
 # The queue hears of an object once in a while from each process, not once for each viewer.
 _sent: TTLCache[tuple[str, str], None] = TTLCache(maxsize=10_000, ttl=60)
 
@@ -45,8 +43,7 @@ async def main(event: Any, context: Context) -> Any:
 async def _send(path: str, query: str) -> None:
     queue = settings.url("queue_url")
     # At the edge AWS_REGION is wherever the viewer is.
-    of_aws = _OF_AWS.match(urlsplit(queue).hostname or "")
-    region = settings.text("queue_region", default=of_aws[1] if of_aws else "us-east-1")
+    region = settings.text("queue_region", default=region_of(queue) or "us-east-1")
     body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
     within_s = settings.number("send_timeout", _SEND_S)
     async with asyncio.timeout(within_s):

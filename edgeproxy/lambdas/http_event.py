@@ -26,7 +26,8 @@ class Shape(StrEnum):
     ALB = "alb"
     """A load balancer."""
     MAPPED = "mapped"
-    """A REST API with the mapping template "Method Request passthrough": the answer is a body alone."""
+    """A REST API with the mapping template "Method Request passthrough": the answer is a body alone, and any
+    other status than 200 is an error that the template's responses know by its text."""
 
 
 MAX_ANSWER_BYTES = {
@@ -36,6 +37,15 @@ MAX_ANSWER_BYTES = {
     Shape.ALB: 10**6,
     Shape.MAPPED: 6 * 2**20,
 }
+MAPPED_STATUSES = (
+    *(301, 302, 303, 304, 307, 308),
+    *(400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 429, 431),
+    *(500, 501, 502, 503, 504, 508),
+)
+"""Statuses that a mapping template's responses have to know; another is told as the first of its hundred,
+as RFC 9110 §15 has it."""
+MAPPED_FIELDS = ("allow", "location", "retry-after")
+"""Fields that go with them."""
 _TEXTS = ("text/", "application/json", "application/xml", "application/javascript", "image/svg+xml")
 _EMPTY_JSON = 2
 """Characters that the template makes of no body: `{}`."""
@@ -48,6 +58,21 @@ class AnswerTooLargeError(Exception):
         super().__init__(f"the answer takes {size} bytes, and at most {limit} are passed on")
         self.size = size
         self.limit = limit
+
+
+class MappedStatusError(Exception):
+    """An answer whose status is not 200, for a mapping template: its text is what API Gateway looks at.
+
+    JSON in one line that begins with `{"status": 404,`, with the fields that go with it by their names, and
+    the body, which is JSON too, as a text.
+    """
+
+    def __init__(self, status: int, headers: Headers, body: Any) -> None:
+        known = status if status in MAPPED_STATUSES else max(status // 100 * 100, 400)
+        fields = {name: headers.get(name) for name in MAPPED_FIELDS if name in headers}
+        told = {"status": known, "said": status, **fields, "body": json.dumps(body)}
+        super().__init__(json.dumps(told))
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +102,14 @@ def asked(event: object) -> Asked:
 def answer(asked: Asked, status: int, headers: Headers, body: bytes = b"") -> Any:
     """What the function returns.  Raises `AnswerTooLargeError`.
 
-    Fields between two neighbours are left out. For `Shape.MAPPED` the answer is the body as JSON, or text
-    where it is none; the status is for the caller to raise.
+    Fields between two neighbours are left out. For `Shape.MAPPED` the answer is the body as JSON: as it is
+    if it is JSON, a JSON text if it is another text, else `{"isBase64Encoded": true, "contentType": ...,
+    "body": ...}`. Raises `MappedStatusError` there for what is not 2xx.
     """
     if asked.shape is Shape.MAPPED:
-        returned = _json_or_text(body)
+        returned = _as_json(headers, body)
+        if not 200 <= status < 300:
+            raise MappedStatusError(status, headers, returned)
     else:
         said, is_base64 = _body(headers, body)
         fields = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP]
@@ -250,8 +278,16 @@ def _ascii(value: str) -> str:
     )
 
 
-def _json_or_text(body: bytes) -> Any:
+def _as_json(headers: Headers, body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")
+        if "content-encoding" not in headers:
+            value = json.loads(body.decode("utf-8"))
+            # Python reads, and would write, numbers that are none in JSON.
+            json.dumps(value, allow_nan=False)
+            return value
+    except (ValueError, RecursionError):
+        pass
+    said, is_base64 = _body(headers.having(("Content-Type", "text/plain")), body)
+    if not is_base64:
+        return said
+    return {"isBase64Encoded": True, "contentType": headers.get("content-type") or "", "body": said}

@@ -10,9 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-
+from edgeproxy.aws import client as aws_client
 from edgeproxy.lambdas import settings
 
 _KEEPALIVE_S = 5
@@ -65,15 +63,15 @@ async def client(
     endpoint = settings.text(f"endpoint_url_{service}", default="") or None
     key = (service, region or "", endpoint or "")
     if key not in _clients:
-        config = AioConfig(
-            connect_timeout=min(timeout_s, 5.0),
-            read_timeout=timeout_s,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            connector_args={"keepalive_timeout": _KEEPALIVE_S},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        made = get_session().create_client(service, region_name=region, endpoint_url=endpoint, config=config)
+        config = {
+            "connect_timeout": min(timeout_s, 5.0),
+            "read_timeout": timeout_s,
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
+            "connector_args": {"keepalive_timeout": _KEEPALIVE_S},
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+        made = aws_client(service, region, endpoint, None, config)
         _clients[key] = await opened.enter_async_context(made)
     return _clients[key]
 

@@ -17,16 +17,17 @@ MAX_ADDRESSES = 64
 def spread(endpoints: Sequence[Endpoint], addresses: Addresses) -> list[Endpoint]:
     """`endpoints` with one for each address in place of those that ask for it (`each_address`).
 
-    A name with one address, or none that is known yet, is one node under its own name; one with several is
-    as many, called `name@address`, each with the weight of the name. They are sorted, so that an answer in
-    another order changes nothing.
+    A name is as many nodes as it has addresses, called `name@address`, each with the weight of the name; one
+    of which none is known yet is one node under its own name. They are sorted, so that an answer in another
+    order changes nothing; and a node is called the same whoever else there is, so that what is known of it,
+    and what the operator said of it, outlives the others' coming and going.
     """
     return [one for endpoint in endpoints for one in _spread(endpoint, addresses)]
 
 
 def _spread(endpoint: Endpoint, addresses: Addresses) -> Iterator[Endpoint]:
     found = sorted(set(addresses.get(endpoint.hostname, ()))) if endpoint.each_address else []
-    if len(found) < 2:
+    if not found:
         yield endpoint
         return
     for address in found[:MAX_ADDRESSES]:

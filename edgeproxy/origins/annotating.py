@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 
-from edgeproxy.core.annotating import annotated, annotated_head, may_annotate
+from edgeproxy.core.annotating import annotated, annotated_head, bodiless_head, may_annotate
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Request
 from edgeproxy.origins.base import Reply, whole_body
@@ -19,13 +19,14 @@ def for_the_whole(request: Request) -> Request:
 
 
 async def with_members(
-    reply: Reply, method: str, members: Mapping[str, str], max_bytes: int, room: Room
+    reply: Reply, request: Request, members: Mapping[str, str], max_bytes: int, room: Room
 ) -> Reply:
     """`reply` with `members` in its body if that is a JSON object of at most `max_bytes`, else as it was.
 
     Raises `OriginError` where its body is cut.
     """
-    if not may_annotate(method, reply.head, max_bytes):
+    if not may_annotate(request.method, reply.head, max_bytes):
+        reply.head = bodiless_head(request.method, reply.head, request.headers, max_bytes)
         return reply
     body: Held | None = None
     try:

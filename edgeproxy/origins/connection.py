@@ -66,18 +66,20 @@ class Answer:
 class Connection(asyncio.Protocol):
     """Asks one thing at a time. `released` is called when it can be asked again, or is closed for good.
 
-    Silence of the origin for `read_s` seconds before the head of an answer, and `silence_s` after it, ends
-    the exchange. Time in which nobody reads does not count.
+    Silence of the origin for `read_s` seconds ends the exchange, as CloudFront has it. With a `silence_s`
+    that is how long it may be silent after the head of an answer, and all of the head has `read_s`. Time in
+    which nobody reads does not count.
     """
 
     def __init__(
-        self, origin: str, read_s: float, silence_s: float, released: Callable[["Connection"], None]
+        self, origin: str, read_s: float, silence_s: float | None, released: Callable[["Connection"], None]
     ) -> None:
         self._origin = origin
         self._read_s = read_s
-        self._silence_s = silence_s
+        self._silence_s = read_s if silence_s is None else silence_s
+        self._limits_head = silence_s is not None
         self._released = released
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._tls: ssl.SSLObject | None = None
         self._peek: select.poll | None = None
@@ -145,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         # A line may end without CR.  RFC 9112 §2.2.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        waiter: asyncio.Future[Answer] = self.loop.create_future()
         self._waiter = waiter
         body = question.body
         if isinstance(body, bytes) and len(body) <= _TOGETHER_BYTES:
@@ -156,7 +158,7 @@ class Connection(asyncio.Protocol):
             self._sent()
         else:
             transport.write(question.head)
-            self._sending = self._loop.create_task(self._send(body, question.length))
+            self._sending = self.loop.create_task(self._send(body, question.length))
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -240,7 +242,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The origin does not keep up."""
-        self._may_write = self._loop.create_future()
+        self._may_write = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """It does again."""
@@ -254,7 +256,7 @@ class Connection(asyncio.Protocol):
         if self._is_whole:
             self._finish()
             return
-        self._heard_at = self._loop.time()
+        self._heard_at = self.loop.time()
         self._watch(self._silence_s if self._body is not None else self._read_s)
 
     # What comes
@@ -267,7 +269,7 @@ class Connection(asyncio.Protocol):
             return
         # The length is known, so that the parser has nothing to find.
         assert self._body is not None
-        self._heard_at = self._loop.time()
+        self._heard_at = self.loop.time()
         size = len(data)
         if size < left:
             self._left = left - size
@@ -287,8 +289,9 @@ class Connection(asyncio.Protocol):
             # Nothing was asked: the server ends the connection, or does not know what it does.
             self._abort()
             return
-        self._heard_at = self._loop.time()
         self._received += len(data)
+        if self._body is not None or not self._limits_head:
+            self._heard_at = self.loop.time()
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as switched:
@@ -357,6 +360,7 @@ class Connection(asyncio.Protocol):
             and (status != 204 or not (coding or length))
         )
         body = self._body = Incoming(self)
+        self._heard_at = self.loop.time()
         # Only chunks or a length say where the body ends.  RFC 9112 §6.3.
         self._has_end = not has_body or length is not None or coding is not None
         # What is let go by in a head is none of the ways to write chunks.  RFC 9112 §2.2, §7.1.
@@ -485,19 +489,19 @@ class Connection(asyncio.Protocol):
         """Somebody reads on."""
         if self._transport is not None and self._is_paused and not self._transport.is_closing():
             self._is_paused = False
-            self._heard_at = self._loop.time()
+            self._heard_at = self.loop.time()
             self._transport.resume_reading()
 
     def _watch(self, limit_s: float) -> None:
         """See to it that the origin is not silent for longer than `limit_s`."""
         self._calm()
-        self._timer = self._loop.call_later(limit_s, self._look, limit_s)
+        self._timer = self.loop.call_later(limit_s, self._look, limit_s)
 
     def _look(self, limit_s: float) -> None:
-        silent_s = self._loop.time() - self._heard_at
+        silent_s = self.loop.time() - self._heard_at
         if self._is_paused or silent_s < limit_s - 0.001:
             wait_s = limit_s if self._is_paused else limit_s - silent_s
-            self._timer = self._loop.call_later(wait_s, self._look, limit_s)
+            self._timer = self.loop.call_later(wait_s, self._look, limit_s)
             return
         phase = "the answer" if self._body is None else "the rest of the body"
         self._fail(timed_out(self._origin, phase, limit_s))

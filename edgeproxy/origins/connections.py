@@ -50,7 +50,8 @@ class Patience:
     connect_s: float = 10.0
     read_s: float = 30.0
     silence_s: float | None = None
-    """How long the body may stand still; None: as long as `read_s`."""
+    """How long the body may stand still, and then `read_s` is for all of the head; None: each packet of
+    either may take `read_s`."""
     keepalive_s: float = 5.0
     max_connections: int = 512
 
@@ -125,8 +126,7 @@ class Connections:
         if place is None:
             return
         if connection.is_open and not self._is_closed:
-            now = asyncio.get_running_loop().time()
-            self._idle.setdefault(place, deque()).append((connection, now))
+            self._idle.setdefault(place, deque()).append((connection, connection.loop.time()))
             if self._sweeping is None:
                 self._sweep_in(self._patience.keepalive_s)
         self._free.release()
@@ -170,10 +170,9 @@ class Connections:
         infos = await self._addresses(place)
         plug = await start_connection(infos, happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1, loop=loop)
         patience = self._patience
-        silence_s = patience.read_s if patience.silence_s is None else patience.silence_s
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(self._origin, patience.read_s, silence_s, self._released),
+                lambda: Connection(self._origin, patience.read_s, patience.silence_s, self._released),
                 sock=plug,
                 ssl=_context(self._tls_verify) if place.is_tls else None,
                 server_hostname=place.host.rstrip(".") if place.is_tls else None,

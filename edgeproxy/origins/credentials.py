@@ -1,14 +1,16 @@
 """Where the keys for S3 come from. No exception of botocore's leaves this file."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from aiobotocore.credentials import AioCredentials
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
+from edgeproxy.aws import session
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.sigv4 import Keys
+
+if TYPE_CHECKING:
+    from aiobotocore.credentials import AioCredentials
 
 
 class KeySource(Protocol):
@@ -38,7 +40,7 @@ class ProviderChain:
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
-        self._session = get_session()
+        self._session = session()
         self._credentials: AioCredentials | None = None
 
     async def current(self) -> Keys:

@@ -125,9 +125,8 @@ class Errand:
         """The reply of `member`, or of another that is asked beside it and is faster."""
         after_s = self._pool.hedge_after_s()
         if after_s is None or not self._may_double():
-            return await self._at(member)
-        loop = asyncio.get_running_loop()
-        tasks = {loop.create_task(self._at(member))}
+            return await self._at(member, self._sent_to(member))
+        tasks = {self._begun(member)}
         won: Reply | None = None
         lost: OriginError | None = None
         try:
@@ -135,7 +134,7 @@ class Errand:
             if not done:
                 second = await self._choice()
                 if isinstance(second, Member) and self._pool.may_hedge() is None:
-                    tasks.add(loop.create_task(self._at(second)))
+                    tasks.add(self._begun(second))
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -173,13 +172,22 @@ class Errand:
         self._trail.append(attempt)
         return reply
 
-    async def _at(self, member: Member) -> Reply:
+    def _sent_to(self, member: Member) -> Call:
+        """Tells the node's state at once, so that of many who choose at the same time one is the probe."""
+        self._tried |= {member.name}
+        return member.sent()
+
+    def _begun(self, member: Member) -> "asyncio.Task[Reply]":
+        call = self._sent_to(member)
+        task = asyncio.get_running_loop().create_task(self._at(member, call))
+        # It may be cancelled before it has run at all.
+        task.add_done_callback(lambda ended: call.over() if ended.cancelled() else None)
+        return task
+
+    async def _at(self, member: Member, call: Call) -> Reply:
         """What one node says. Tells the node's state, and the trail."""
         pool, request = self._pool, self._request
-        self._tried |= {member.name}
         body = self._body.content() if self._body is not None else None
-        call = member.sent()
-        member.used(1)
         try:
             reply = await member.exchange(
                 request.method,
@@ -188,26 +196,26 @@ class Errand:
                 body,
                 request.host,
                 websocket=request.websocket,
+                is_idempotent=self._is_idempotent,
             )
         except OriginError as error:
-            member.used(-1)
-            # Servers close what they kept when they like: that is no fault of theirs.  RFC 9112 §9.3.1.
-            call.ended(Outcome.ABANDONED if isinstance(error, StaleError) else Outcome.FAILED, error.message)
+            if not isinstance(error, StaleError):
+                # Servers close what they kept when they like: that is no fault of theirs.  RFC 9112 §9.3.1.
+                call.ended(Outcome.FAILED, error.message)
             self._note(member, error.failover_as, error.reason)
+            call.over()
             raise
         except asyncio.CancelledError:
-            member.used(-1)
             if self._limit is not None and self._limit.expired():
                 call.ended(Outcome.FAILED, "had no answer when the time was up")
                 self._note(member, 504, Reason.ORIGIN_TIMEOUT)
             else:
-                call.ended(Outcome.ABANDONED)
                 self._note(member, 504, Reason.NODE_OUTRUN)
+            call.over()
             raise
         except BaseException:
             # The viewer's fault: the body that it was sending broke off.
-            member.used(-1)
-            call.ended(Outcome.ABANDONED)
+            call.over()
             raise
         status = reply.head.status
         outcome = pool.judged(member, status)
@@ -218,7 +226,7 @@ class Errand:
             call.ended(outcome, f"{member.name}: answered {status}")
         reply.trail = (self._note(member, status, took_s=took_s),)
         deadline = self._limit.when() if self._limit is not None else None
-        return followed(reply, member, call, request.method, deadline, pool.conduct.total_s or 0.0)
+        return followed(reply, member.name, call, request.method, deadline, pool.conduct.total_s or 0.0)
 
     def _note(
         self, member: Member, status: int, reason: Reason | None = None, *, took_s: float | None = None
@@ -244,20 +252,16 @@ async def _given_up(tasks: "set[asyncio.Task[Reply]]") -> None:
 
 
 def followed(
-    reply: Reply, member: Member, call: Call, method: str, deadline: float | None, total_s: float
+    reply: Reply, node: str, call: Call, method: str, deadline: float | None, total_s: float
 ) -> Reply:
     """`reply`, whose body's end is told to `call`; it has to come before `deadline`, of the loop's time."""
-    given_back = False
 
     def ended(outcome: Outcome, why: str = "") -> None:
-        nonlocal given_back
         call.ended(outcome, why)
-        if not given_back:
-            given_back = True
-            member.used(-1)
+        call.over()
 
     def close() -> None:
-        ended(Outcome.ABANDONED)
+        call.over()
         reply_close()
 
     async def body() -> AsyncIterator[bytes]:
@@ -274,7 +278,7 @@ def followed(
                     break
                 yield chunk
         except TimeoutError:
-            error = timed_out(member.name, "the rest of the body", total_s)
+            error = timed_out(node, "the rest of the body", total_s)
             ended(Outcome.FAILED, error.message)
             reply_close()
             raise error from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from edgeproxy.core.balancing.breaker import Outcome
+from edgeproxy.core.balancing.findings import Finding, known
 from edgeproxy.core.balancing.nodes import (
     Duty,
     Node,
@@ -42,7 +43,7 @@ class Endpoint:
     patience: Patience = Patience(attempts=1)
     tls_verify: bool = True
     address: str | None = None
-    """Where it is, for one of several addresses of a name; None: where the name leads."""
+    """Where it is, for one of the addresses of a name; None: where the name leads."""
     each_address: bool = False
     """Whether each address of its name is a node."""
 
@@ -65,8 +66,8 @@ class Endpoint:
 class Member:
     """A node at work. Its state changes here alone, and tells the time by the monotonic clock.
 
-    Who asks it says `sent`, and tells the `Call` how it went. Who checks it says `pinged`; the operator,
-    through the pool, `put_on`.
+    Who asks it says `sent`, and tells the `Call` how it went. Who checks it says `pinged`, who has
+    it checked by others `heard`; the operator, through the pool, `put_on`.
     """
 
     def __init__(self, endpoint: Endpoint, rules: Rules, elapsed: Callable[[], float]) -> None:
@@ -125,28 +126,36 @@ class Member:
         *,
         apart: bool = False,
         websocket: bool = False,
+        is_idempotent: bool = False,
     ) -> Reply:
         """Send a request for `target` (path and query) and give the reply with its body unread.
 
-        `apart`: not over the connections that are there for requests. Who counts this as a request of a
-        viewer's says `sent` before.  Raises `OriginError`.
+        `apart`: not over the connections that are there for requests. `is_idempotent`: see `Wire.exchange`.
+        Who counts this as a request of a viewer's says `sent` before.  Raises `OriginError`.
         """
         at = self.endpoint
         fields = headers.having(*at.headers, ("Host", host or at.host))
         url = f"{at.url}{at.path}{target}"
         wire = self._apart if apart else self._wire
-        return await wire.exchange(method, url, fields, body, websocket=websocket)
+        return await wire.exchange(
+            method, url, fields, body, websocket=websocket, is_idempotent=is_idempotent
+        )
 
     def sent(self) -> "Call":
         """A request goes to the node now."""
         now = self._elapsed()
         self.state = sent(self.state, now)
         self.requests += 1
+        self.used(+1)
         return Call(self, now, self._elapsed, self._rules)
 
     def pinged(self, ping: Ping) -> None:
         """A check of the node ended; `ping.at` is of the monotonic clock."""
         self.state = pinged(self.state, ping, self._rules)
+
+    def heard(self, finding: Finding | None, ahead_s: float) -> None:
+        """What others found of it, where nobody here checks it; see `findings.known`."""
+        self.state = known(self.state, finding, ahead_s)
 
     def put_on(self, duty: Duty) -> None:
         """What the operator lets it do from now on."""
@@ -167,7 +176,10 @@ class Member:
 
 
 class Call:
-    """One request at one node, which has to be told how it ended; what is told after that counts no more."""
+    """One request at one node, which has to be told how it ended, and that it is over.
+
+    What is told after that counts no more.
+    """
 
     def __init__(self, member: Member, sent_at: float, elapsed: Callable[[], float], rules: Rules) -> None:
         self._member = member
@@ -176,6 +188,7 @@ class Call:
         self._rules = rules
         self._has_begun = False
         self._has_ended = False
+        self._is_over = False
 
     @property
     def took_s(self) -> float:
@@ -200,3 +213,13 @@ class Call:
         if outcome is Outcome.FAILED:
             member.failures += 1
             member.last_failure = why
+
+    def over(self) -> None:
+        """Nothing comes over its connection any more. Where nobody said how it ended, nobody waited for that.
+
+        May be called twice.
+        """
+        self.ended(Outcome.ABANDONED)
+        if not self._is_over:
+            self._is_over = True
+            self._member.used(-1)

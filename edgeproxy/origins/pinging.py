@@ -8,7 +8,6 @@ from edgeproxy.core.balancing.nodes import Ping
 from edgeproxy.core.checking import Bad, Good, Wanted, answered
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Headers
-from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.member import Member
 
@@ -38,14 +37,7 @@ async def ping(member: Member, check: Check, elapsed: Callable[[], float], *, ap
     member.used(+1)
     try:
         async with asyncio.timeout(check.timeout_s):
-            try:
-                reply = await _asked(member, check, apart)
-            except OriginError as error:
-                if error.reason is not Reason.ORIGIN_CUT:
-                    raise
-                # A connection that was kept open may be closed by the node just now: that is no fault.
-                began = elapsed()
-                reply = await _asked(member, check, apart)
+            reply = await _asked(member, check, apart)
             try:
                 body = await _read(reply.body)
             finally:
@@ -70,7 +62,10 @@ async def _asked(member: Member, check: Check, apart: bool) -> Reply:
     fields = [("User-Agent", "edgeproxy")]
     if check.body is not None:
         fields += [("Content-Type", check.content_type), ("Content-Length", str(len(check.body)))]
-    return await member.exchange(check.method, check.path, Headers(fields), check.body, apart=apart)
+    # A connection that was kept open may be closed by the node just now: that is no fault.
+    return await member.exchange(
+        check.method, check.path, Headers(fields), check.body, apart=apart, is_idempotent=True
+    )
 
 
 async def _read(body: AsyncIterator[bytes]) -> bytes | None:

@@ -7,7 +7,6 @@ there are other nodes now says `PoolOrigin.replace`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 
 from edgeproxy import __version__
@@ -18,7 +17,6 @@ from edgeproxy.core.balancing.fitness import Fit, NobodyFit, candidates
 from edgeproxy.core.balancing.judging import judged
 from edgeproxy.core.balancing.nodes import Duty, Ping, Rules
 from edgeproxy.core.balancing.quantiles import Durations, noted
-from edgeproxy.core.balancing.race import Finish, after_race
 from edgeproxy.core.balancing.ranking import NO_TURNS, Algorithm, Asked, Order, Random, ranked
 from edgeproxy.core.balancing.retrying import is_idempotent
 from edgeproxy.core.errors import UnavailableError
@@ -141,6 +139,12 @@ class PoolOrigin:
         self._members[node].put_on(duty)
         self._duties[node] = duty
 
+    def put_back_on(self, duties: Mapping[str, Duty]) -> None:
+        """What the operator has let nodes do before, also those that are yet to come."""
+        self._duties |= duties
+        for member in self.members:
+            member.put_on(self._duties.get(member.name, Duty.READY))
+
     async def ping(self, node: str) -> Ping:
         """Ask the node called `node` whether it is well, and take note of it.  Raises `KeyError`.
 
@@ -179,7 +183,7 @@ class PoolOrigin:
         if not conduct.annotates:
             return reply
         members = {"__server__": reply.trail[-1].node, "__version__": __version__}
-        return await with_members(reply, request.method, members, conduct.max_held, self._room)
+        return await with_members(reply, sent, members, conduct.max_held, self._room)
 
     def _is_idempotent(self, method: str, body: Held | None) -> bool:
         listed = self.conduct.idempotent_calls
@@ -194,7 +198,7 @@ class PoolOrigin:
         if isinstance(fit, NobodyFit):
             return fit
         if self.conduct.algorithm is Algorithm.RACE:
-            return await self._raced(fit)
+            return await self._raced(fit, tried)
         found = ranked(self.conduct.algorithm, fit.states, self._asked(client), self._turns)
         self._turns = found.turns
         return self._members[found.order[0].name]
@@ -218,32 +222,39 @@ class PoolOrigin:
             decay_s=conduct.rules.decay_s,
         )
 
-    async def _raced(self, fit: Fit) -> Member | NobodyFit:
+    async def _raced(self, fit: Fit, tried: frozenset[str]) -> Member | NobodyFit:
         """Who answers a ping first. The others' pings are given up; no verdict follows from any."""
         racers = self.order(fit, "")
         if len(racers) == 1:
             return self._members[racers[0].name]
         loop = asyncio.get_running_loop()
         pings = {
-            loop.create_task(ping(self._members[node.name], self.conduct.check, self._elapsed)): node
-            for node in racers
+            loop.create_task(ping(member, self.conduct.check, self._elapsed)): member
+            for member in (self._members[node.name] for node in racers)
         }
-        finishes: list[Finish] = []
-        running = set(pings)
+        running, has_winner = set(pings), False
         try:
             while running:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                ended = sorted((task.result().at, pings[task].name, task) for task in done)
-                finishes += [Finish(pings[task], task.result().took_s is not None) for _, _, task in ended]
-                if any(finish.is_ok for finish in finishes):
-                    return self._members[after_race(racers, finishes)[0].name]
+                good = [(task.result().at, pings[task]) for task in done if task.result().took_s is not None]
+                has_winner = has_winner or bool(good)
+                for _, member in sorted(good, key=lambda one: one[0]):
+                    if self._is_still_fit(member, tried):
+                        return member
         finally:
             for task in running:
                 task.cancel()
-            for task in running:
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*running, return_exceptions=True)
+        if has_winner:
+            # Whoever did well has left the pool meanwhile, or was on probation and has got its one request.
+            return await self.choice("", tried)
         return NobodyFit(tuple((node.name, Reason.NODE_DOWN) for node in racers))
+
+    def _is_still_fit(self, member: Member, tried: frozenset[str]) -> bool:
+        fit = self.candidates(tried)
+        return (
+            self._members.get(member.name) is member and isinstance(fit, Fit) and member.state in fit.states
+        )
 
     def judged(self, member: Member, status: int) -> Outcome:
         """Whether an answer with this status speaks for the node."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from edgeproxy.core.balancing.fitness import Fit, NobodyFit, unfit
@@ -24,7 +25,10 @@ class Order(StrEnum):
     PING = "ping"
 
 
-_DUTIES = {Order.CORDON: Duty.CORDONED, Order.UNCORDON: Duty.READY, Order.DRAIN: Duty.DRAINED}
+DUTIES: Mapping[Order, Duty] = MappingProxyType(
+    {Order.CORDON: Duty.CORDONED, Order.UNCORDON: Duty.READY, Order.DRAIN: Duty.DRAINED}
+)
+"""What a node is on after it; PING changes nothing."""
 
 
 class Pools:
@@ -48,8 +52,13 @@ class Pools:
         if order is Order.PING:
             await found.ping(node)
         else:
-            found.put_on(node, _DUTIES[order])
+            found.put_on(node, DUTIES[order])
         return next(fields for fields in _pool_fields(found)["nodes"] if fields["name"] == node)
+
+    def put_back_on(self, duties: Mapping[str, Mapping[str, Duty]]) -> None:
+        """What the operator has let nodes do before, by pool and node; names may be of none that there is."""
+        for name, pool in self._by_name.items():
+            pool.put_back_on(duties.get(name, {}))
 
     async def change(self, pool: str, endpoints: Sequence[Endpoint], conduct: Conduct) -> None:
         """From now on these are the nodes of `pool`, and that is its conduct."""

@@ -42,7 +42,7 @@ def signed_headers(
     sorted and encoded. Of the request's other fields those of `covering`, no two of one name, are signed:
     all that begin with `x-amz-` have to be.
     """
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = _stamp(int(now))
     day = stamp[:8]
     fields = [("host", host), ("x-amz-content-sha256", payload_sha256), ("x-amz-date", stamp)]
     if keys.session_token is not None:
@@ -60,6 +60,11 @@ def signed_headers(
     credential = f"{keys.access_key_id}/{scope}"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
     return (*ours, ("Authorization", authorization))
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=64)

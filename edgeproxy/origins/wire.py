@@ -26,7 +26,7 @@ class Wire:
 
     Failed connections are tried again for every method, as nothing was sent; silence is for GET and
     HEAD only.  CloudFront Developer Guide, "Connection attempts", "Response timeout".  A kept connection
-    that turns out to be closed is replaced once where the method is idempotent.  RFC 9112 §9.3.1.
+    that turns out to be closed is replaced once where the request is idempotent.  RFC 9112 §9.3.1.
     """
 
     def __init__(
@@ -58,11 +58,15 @@ class Wire:
         body: AsyncIterable[bytes] | bytes | None = None,
         *,
         websocket: bool = False,
+        is_idempotent: bool | None = None,
     ) -> Reply:
         """Send a request and give the reply with its body unread. `url` is sent exactly as it stands.
 
-        `websocket`: ask to go on as one; with a 101 the reply has the connection.  Raises `OriginError`.
+        `websocket`: ask to go on as one; with a 101 the reply has the connection. `is_idempotent`: whether it
+        may be sent twice; None: as its method says.  Raises `OriginError`.
         """
+        if is_idempotent is None:
+            is_idempotent = method in _IDEMPOTENT
         if websocket:
             headers = headers.having(*SWITCH)
         try:
@@ -76,7 +80,7 @@ class Wire:
                 connection = await self._connections.take(place, new=is_new)
                 answer = await connection.ask(question)
             except StaleError:
-                if is_new or method not in _IDEMPOTENT or not _is_at_hand(body):
+                if is_new or not is_idempotent or not _is_at_hand(body):
                     raise
                 is_new = True
             except OriginError as error:

@@ -11,6 +11,8 @@ class Function:
     about: str
     services: frozenset[str] = frozenset()
     """AWS services that it talks to, as botocore names them."""
+    takes_config: bool = False
+    """Whether it reads the configuration."""
     is_edge: bool = False
     """Whether it is for CloudFront: no environment variables, x86_64 alone, a smaller zip."""
 
@@ -41,5 +43,17 @@ FUNCTIONS = (
     ),
     Function("mirror_url", "a function URL as the second origin: stores, and sends back", frozenset({"s3"})),
     Function("invalidate_on_put", "tells CloudFront of objects that have changed", frozenset({"cloudfront"})),
+    Function(
+        "balance",
+        "behind an API or a function URL: passes requests on to the fittest node of a pool",
+        frozenset({"dynamodb"}),
+        takes_config=True,
+    ),
+    Function(
+        "canary",
+        "once a minute: checks the nodes of all pools, and tells who balances",
+        frozenset({"dynamodb"}),
+        takes_config=True,
+    ),
 )
 BY_NAME = {function.name: function for function in FUNCTIONS}

@@ -50,7 +50,8 @@ class Platform:
         """Whether a requirement with this marker is one there."""
         environment = {
             "python_version": self.python,
-            "python_full_version": f"{self.python}.0",
+            # Lambda has the newest of its line.
+            "python_full_version": f"{self.python}.99",
             "implementation_name": "cpython",
             "platform_python_implementation": "CPython",
             "os_name": "posix",

@@ -17,12 +17,17 @@ from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
 from edgeproxy.lane.lane import Lane
 from edgeproxy.origins.duplex import Duplex
+from edgeproxy.record import Record
 from edgeproxy.server.express import Express, ExpressProtocol, ExpressServer
 from edgeproxy.server.protocol import ViewerProtocol, ViewerServer
 from edgeproxy.server.reading import request_from
 from edgeproxy.server.sockets import BACKLOG
 from edgeproxy.server.tunnel import Tunnel
 from edgeproxy.server.writing import switch, write
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LEFT = 499
+"""Of a request whose viewer left before there was an answer; nginx's, which nobody is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,13 @@ class Listener:
         self.active += 1
         answer: Answer | None = None
         is_last = False
+        started = self._clock.elapsed()
+        protocol = message.protocol
+        assert isinstance(protocol, ViewerProtocol)
+        if message.method in _SAFE:
+            # Who leaves wants no answer; but what may have been written is seen to its end, for what it
+            # makes invalid.  RFC 9110 §9.2.1.
+            protocol.given_up = _current_task().cancel
         try:
             try:
                 request = self._read(message)
@@ -120,17 +132,23 @@ class Listener:
                 answer = self._refusal(message, error)
             else:
                 answer = await self._gateway.handle(request)
-                if answer.repeat is not None and isinstance(message.protocol, ExpressProtocol):
-                    message.protocol.learn(answer.repeat)
+                if answer.repeat is not None and isinstance(protocol, ExpressProtocol):
+                    protocol.learn(answer.repeat)
             record = answer.record
             record.first_byte_s = self._clock.elapsed() - record.started
             if answer.switched is not None:
+                protocol.given_up = None
                 return await self._tunnelled(answer, answer.switched, message)
             response = await write(answer, message)
             if is_last or self.is_draining:
                 response.force_close()
             return response
+        except asyncio.CancelledError:
+            if answer is None:
+                self._observers.record(self._abandoned(message, started))
+            raise
         finally:
+            protocol.given_up = None
             self.active -= 1
             if answer is not None:
                 answer.close()
@@ -157,15 +175,29 @@ class Listener:
             origin.abort()
             raise
         tunnel = Tunnel(viewer, origin, idle_s=limits.websocket_idle_s, half_idle_s=limits.idle_timeout_s)
+        tally = self._observers.tally
         self._tunnels.add(tunnel)
+        tally.websockets += 1
+        tally.open_websockets += 1
         try:
             reason = await tunnel.run()
         finally:
             self._tunnels.discard(tunnel)
+            tally.open_websockets -= 1
             record.sent_bytes, record.received_bytes = tunnel.from_origin, tunnel.from_viewer
         if reason is not None:
             record.reason, record.is_cut = reason, True
         return response
+
+    def _abandoned(self, message: web.BaseRequest, started: float) -> Record:
+        """The record of a request that was given up before there was an answer."""
+        bare = Request(message.method, message.raw_path, viewer=message.remote or "")
+        record = self._gateway.new_record(bare)
+        record.reason = Reason.DRAINING if self.is_draining else Reason.VIEWER_LEFT
+        record.started, record.duration_s = started, self._clock.elapsed() - started
+        record.started_at -= record.duration_s
+        record.status, record.is_cut = _LEFT, True
+        return record
 
     def _refusal(self, message: web.BaseRequest, error: EdgeError) -> Answer:
         bare = Request(message.method, message.raw_path[:256], viewer=message.remote or "")
@@ -181,3 +213,9 @@ class Listener:
         answer.record.sent_bytes = len(body)
         self._observers.record(answer.record)
         return response
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task

@@ -27,7 +27,7 @@ class ViewerProtocol(web.RequestHandler):
     So is one that takes nothing of what was written to it.
     """
 
-    __slots__ = ("_head_timer", "_moved_at", "_seen", "_times_taken", "_wire")
+    __slots__ = ("_head_timer", "_moved_at", "_seen", "_times_taken", "_wire", "given_up")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock for the first head."""
@@ -38,6 +38,8 @@ class ViewerProtocol(web.RequestHandler):
         self._seen = (0, 0, 0, 0)
         self._times_taken = 0
         self._moved_at = 0.0
+        self.given_up: Callable[[], object] | None = None
+        """What is to be called if the viewer leaves now."""
         super().connection_made(transport)
         server.watch()
         self._head_timer: asyncio.TimerHandle | None = None
@@ -52,6 +54,8 @@ class ViewerProtocol(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
+        if self.given_up is not None:
+            self.given_up()
 
     @property
     def may_switch(self) -> bool:

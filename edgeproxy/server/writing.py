@@ -1,6 +1,8 @@
 """From our answer to aiohttp's response, with back-pressure; tells what became of it in the record."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
@@ -30,7 +32,8 @@ class _Whole(_Bare, web.Response):
 
 
 class _Streamed(_Bare, web.StreamResponse):
-    pass
+    # The head waits for the first piece of the body, if that is there already: see `write`.
+    _send_headers_immediately = False
 
 
 async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
@@ -45,6 +48,8 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     response = _started(_Streamed(), answer)
     try:
         await response.prepare(request)
+        # One packet and one call of the kernel for both; but a body that is slow to begin holds up no head.
+        asyncio.get_running_loop().call_soon(_send_head, request)
         if isinstance(body, bytes):
             view = memoryview(body)
             for start in range(0, len(body), _AT_ONCE_BYTES):
@@ -65,6 +70,10 @@ async def write(answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
     except ConnectionError:
         record.reason = Reason.VIEWER_LEFT
         _cut(answer, request)
+    except asyncio.CancelledError:
+        record.reason = Reason.VIEWER_LEFT if request.transport is None else Reason.DRAINING
+        _cut(answer, request)
+        raise
     return response
 
 
@@ -77,6 +86,12 @@ async def switch(answer: Answer, request: web.BaseRequest) -> web.StreamResponse
     request.writer.send_headers()
     await request.writer.drain()
     return response
+
+
+def _send_head(request: web.BaseRequest) -> None:
+    """If it has not gone out with the first piece by now. That the viewer has left is noticed elsewhere."""
+    with suppress(ConnectionError):
+        request.writer.send_headers()
 
 
 def _started(response: web.StreamResponse, answer: Answer) -> web.StreamResponse:
@@ -92,6 +107,8 @@ def _cut(answer: Answer, request: web.BaseRequest) -> None:
     transport = request.transport
     if transport is None:
         return
+    # An answer had begun, though nothing of its body was to be had.
+    _send_head(request)
     if request.version < (1, 1) and answer.head.length is None:
         # Here the end of the connection is the end of the body: only a reset tells them apart.
         transport.abort()

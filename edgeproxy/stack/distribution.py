@@ -15,6 +15,7 @@ from edgeproxy.config.schema import BehaviorSection
 from edgeproxy.config.units import duration_text
 from edgeproxy.core.backfilling import Mode
 from edgeproxy.lambdas.edge_event import ROLE_FIELD
+from edgeproxy.stack.balancer import pool_origin
 from edgeproxy.stack.bucket import regional_domain
 from edgeproxy.stack.errors import Note, mistake, note
 from edgeproxy.stack.fillings import Cell, Filling, fillings
@@ -127,7 +128,13 @@ def _origins(
     made = []
     for name in used_origins(config, there):
         origin = config.origins[name]
-        assert not isinstance(origin, PoolOrigin), "which is a mistake"
+        role: list[Tree] = []
+        if name in seconds:
+            # So that the function knows which of the two it runs for.
+            role.append({"HeaderName": ROLE_FIELD, "HeaderValue": "secondary"})
+        if isinstance(origin, PoolOrigin):
+            made.append(pool_origin(name, role))
+            continue
         tree: Tree = {"Id": name}
         if isinstance(origin, S3Origin):
             tree["DomainName"] = regional_domain(name, around)
@@ -141,11 +148,8 @@ def _origins(
             {"HeaderName": header, "HeaderValue": ref(header_parameter(name, header))}
             for header in origin.custom_headers
         ]
-        if name in seconds:
-            # So that the function knows which of the two it runs for.
-            headers.append({"HeaderName": ROLE_FIELD, "HeaderValue": "secondary"})
-        if headers:
-            tree["OriginCustomHeaders"] = headers
+        if headers or role:
+            tree["OriginCustomHeaders"] = [*headers, *role]
         made.append(tree | _kind(origin, hosts.get(name)))
     for filling in mirrors:
         name = mirror_id(filling, mirrors)
@@ -275,14 +279,18 @@ def said_of_distribution(config: Config, there: list[Cell]) -> Iterator[Mistake 
             yield mistake(
                 (*cell.place, "origin_request_policy"), section.origin_request_policy or "none", wanted
             )
+        to_pool = any(isinstance(config.origins[member], PoolOrigin) for member in members)
+        if behavior.origin_request.headers.takes("host") and to_pool:
+            wanted = "one without Host, such as AllViewerExceptHostHeader: an API knows its own name alone"
+            yield mistake(
+                (*cell.place, "origin_request_policy"), section.origin_request_policy or "none", wanted
+            )
         if mode is Mode.GENERATE and cell.section.target_origin != target:
             said = f"{target} alone is asked for {cell.pattern or 'the rest'}: objects are made at its answer"
             yield note((*cell.place, "target_origin"), section.target_origin, said)
     for name in used_origins(config, there):
         origin = config.origins[name]
-        if isinstance(origin, PoolOrigin):
-            yield mistake(("origins", name, "type"), "pool", "s3 or http, as CloudFront has no pools")
-        else:
+        if not isinstance(origin, PoolOrigin):
             yield from _said_of_origin(name, origin)
     for number, response in enumerate(config.custom_error_responses):
         seconds = response.error_caching_min_ttl

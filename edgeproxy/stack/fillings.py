@@ -112,7 +112,8 @@ def _filling(
     if not isinstance(config.origins[origin], HttpOrigin):
         place = ("backfill", "rules", number, "sources" if rule.sources else "mode")
         value = list(rule.sources) if rule.sources else rule.mode
-        wanted = f"a source with an http origin, as functions ask no other ({origin} is s3)"
+        kind = config.origins[origin].type
+        wanted = f"a source with an http origin, as functions ask no other ({origin} is {kind})"
         return filling, [mistake(place, value, wanted)]
     return filling, []
 

@@ -8,15 +8,21 @@ from edgeproxy.stack.intrinsics import Tree, att, statement, sub
 from edgeproxy.stack.surroundings import bucket_arn
 
 
-def role(statements: list[Tree], *, at_the_edge: bool = False) -> Tree:
-    """A role that Lambda may take, and CloudFront for functions at the edge."""
+def called_by(*services: str) -> Tree:
+    """What lets services take a role, for this account alone where they are not Lambda's own."""
+    trust: Tree = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
+    if not any(service.startswith(("lambda.", "edgelambda.")) for service in services):
+        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": sub("${AWS::AccountId}")}}
+    return trust
+
+
+def role(statements: list[Tree], *, at_the_edge: bool = False, trusts: list[Tree] | None = None) -> Tree:
+    """A role that Lambda may take, and CloudFront for functions at the edge; or whoever `trusts` lets."""
     services = ["lambda.amazonaws.com", *(["edgelambda.amazonaws.com"] if at_the_edge else [])]
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
-            "AssumeRolePolicyDocument": _document(
-                [{"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}]
-            ),
+            "AssumeRolePolicyDocument": _document(trusts or [called_by(*services)]),
             "Policies": [{"PolicyName": "function", "PolicyDocument": _document(statements)}],
         },
     }

@@ -4,7 +4,8 @@ Functions at the edge have to be in us-east-1, buckets are where their objects a
 region, or one for each.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edgeproxy.stack.intrinsics import Tree, ref
@@ -41,6 +42,12 @@ class Surroundings:
     zips: str = "dist"
     """The folder of the zips, as seen from the template."""
     python: str = "3.13"
+    config: str = "config.yaml"
+    """The file of the configuration, as commands name it."""
+    variables: Mapping[str, bool] = field(default_factory=dict)
+    """Those that pools want filled in, and whether each can be done without."""
+    has_rest: bool = False
+    """Whether there is a REST API with the published mapping template before pools."""
 
     @property
     def store_region(self) -> str:

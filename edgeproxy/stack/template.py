@@ -8,7 +8,10 @@ from typing import Any
 from edgeproxy.config import Config
 from edgeproxy.config.mistakes import Mistake, Place, dotted
 from edgeproxy.config.origins import HttpOrigin, S3Origin
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.core.backfilling import Mode
+from edgeproxy.packaging.functions import BY_NAME
+from edgeproxy.stack.balancer import balancer, balancer_parameters, said_of_pools, used_pools
 from edgeproxy.stack.bucket import bucket, bucket_parameters, said_of_bucket
 from edgeproxy.stack.distribution import (
     EDGE_OF_MODE,
@@ -25,6 +28,7 @@ from edgeproxy.stack.intrinsics import Tree, att, ref, statement, sub
 from edgeproxy.stack.mirror import LONGEST_S, mirror, mirror_id
 from edgeproxy.stack.policies import policies, said_of_policies
 from edgeproxy.stack.queue import bucket_name, queue, queue_name, said_of_queue
+from edgeproxy.stack.rest import REST, rest, rest_parameters, rest_url
 from edgeproxy.stack.roles import filling as may_fill
 from edgeproxy.stack.surroundings import DISTRIBUTION, QUEUE, Surroundings, parameters
 from edgeproxy.stack.unexpressed import unexpressed
@@ -44,7 +48,7 @@ class Template:
 
 def template(config: Config, around: Surroundings) -> Template:
     """The stack of `config`.  Raises `StackError` with everything that AWS would refuse."""
-    there, said = _examined(config)
+    there, said = _examined(config, around)
     mistakes = [one for one in said if isinstance(one, Mistake)]
     if mistakes:
         raise StackError(list(dict.fromkeys(mistakes)))
@@ -54,7 +58,7 @@ def template(config: Config, around: Surroundings) -> Template:
     if not resources:
         raise StackError([Mistake("file", "no behaviour leads to a bucket", "one that does for this part")])
     used = set(_named(resources))
-    wanted = {name: tree for name, tree in _parameters(config, there, hosts).items() if name in used}
+    wanted = {name: tree for name, tree in _parameters(config, around, hosts).items() if name in used}
     _joined([wanted, resources])
     tree: Tree = {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -68,7 +72,7 @@ def template(config: Config, around: Surroundings) -> Template:
         tree["Conditions"] = {"HasCertificate": given}
     tree["Resources"] = resources
     tree["Outputs"] = _outputs(resources)
-    return Template(tree, notes, tuple(_commands(config, there, hosts, resources)))
+    return Template(tree, notes, tuple(_commands(config, there, hosts, resources, around)))
 
 
 def _hosts(config: Config) -> dict[str, Host]:
@@ -79,7 +83,7 @@ def _hosts(config: Config) -> dict[str, Host]:
     }
 
 
-def _examined(config: Config) -> tuple[list[Cell], list[Mistake | Note]]:
+def _examined(config: Config, around: Surroundings) -> tuple[list[Cell], list[Mistake | Note]]:
     there, mistakes = cells(config)
     said: list[Mistake | Note] = [*mistakes, *said_of_policies(config), *said_of_distribution(config, there)]
     used = set(used_origins(config, there)) | {cell.filling.origin for cell in there if cell.filling}
@@ -95,7 +99,10 @@ def _examined(config: Config) -> tuple[list[Cell], list[Mistake | Note]]:
     for number, alias in enumerate(config.server.aliases):
         if not is_public(alias.strip("[]")):
             said.append(mistake(("server", "aliases", number), alias, "a public host name"))
-    said += [*_said_of_rules(config, there), *said_of_queue(config)]
+    pools = used_pools(config, used_origins(config, there))
+    if around.has_rest and not pools:
+        said.append(Mistake("origins", "got no pool for a REST API", "one that a behaviour leads to"))
+    said += [*said_of_pools(pools, around), *_said_of_rules(config, there), *said_of_queue(config)]
     return there, [*said, *unexpressed(config)]
 
 
@@ -144,7 +151,10 @@ def _resources(
         for filling in mirrors:
             name = mirror_id(filling, mirrors)
             made.append(mirror(config, name, filling, hosts[filling.origin], around))
-        # Here the balancer will stand, where there is a pool: HTTP API, table and schedule.
+        if pools := used_pools(config, used_origins(config, there)):
+            made += balancer(pools, around)
+            if around.has_rest:
+                made.append(rest(pools, around))
     if around.part.has_store:
         filled = {filling.bucket for filling in queued}
         for name in used_origins(config, there):
@@ -170,9 +180,12 @@ def _joined(pieces: list[dict[str, Tree]]) -> dict[str, Tree]:
     return joined
 
 
-def _parameters(config: Config, there: list[Cell], hosts: dict[str, Host]) -> dict[str, Tree]:
-    made: list[dict[str, Tree]] = [parameters(queue_name(config))]
+def _parameters(config: Config, around: Surroundings, hosts: dict[str, Host]) -> dict[str, Tree]:
+    made = [parameters(queue_name(config)), balancer_parameters(around), rest_parameters()]
     for name, origin in config.origins.items():
+        if isinstance(origin, PoolOrigin):
+            # What its nodes are told goes with the configuration.
+            continue
         if isinstance(origin, S3Origin):
             made.append(bucket_parameters(name, origin))
         else:
@@ -212,6 +225,8 @@ def _outputs(resources: dict[str, Tree]) -> Tree:
     if QUEUE in resources:
         made["QueueUrl"] = {"Value": ref(QUEUE)}
         made["DeadLettersUrl"] = {"Value": ref(f"{QUEUE}Dead")}
+    if REST in resources:
+        made["RestUrl"] = {"Value": rest_url()}
     for name, resource in resources.items():
         if resource["Type"] == "AWS::S3::Bucket":
             made[name] = {"Value": ref(name)}
@@ -219,7 +234,11 @@ def _outputs(resources: dict[str, Tree]) -> Tree:
 
 
 def _commands(
-    config: Config, there: list[Cell], hosts: dict[str, Host], resources: dict[str, Tree]
+    config: Config,
+    there: list[Cell],
+    hosts: dict[str, Host],
+    resources: dict[str, Tree],
+    around: Surroundings,
 ) -> Iterator[str]:
     """How the zips are packed: those for the edge have their settings in them."""
     uris = [r["Properties"].get("CodeUri", "") for r in resources.values()]
@@ -231,8 +250,9 @@ def _commands(
     for filling in fillings(there, Mode.GENERATE):
         baked[EDGE_OF_MODE[Mode.GENERATE]] = _settings(config, there, filling, hosts[filling.origin])
     plain = [code for code in codes if code not in baked]
-    if plain:
-        yield f"edgeproxy package {' '.join(plain)}"
+    for takes_config, options in ((False, ""), (True, f" --config {_quoted(around.config)}")):
+        if these := [code for code in plain if BY_NAME[code].takes_config is takes_config]:
+            yield f"edgeproxy package{options} {' '.join(these)}"
     for code in codes:
         if code in baked:
             told = " ".join(f"--set {name}={_quoted(value)}" for name, value in baked[code].items())

@@ -54,5 +54,11 @@ def _sequence(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=is_plain)
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Templates within the template line by line, as people write them."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_representer(dict, _mapping)
 _Dumper.add_representer(list, _sequence)

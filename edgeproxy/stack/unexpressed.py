@@ -5,6 +5,7 @@ from typing import Any
 
 from edgeproxy.config import Config
 from edgeproxy.config.mistakes import Place
+from edgeproxy.config.pool import PoolOrigin
 from edgeproxy.config.section import Section
 from edgeproxy.stack.errors import Note, note
 
@@ -13,7 +14,7 @@ _STORE = "CloudFront's cache has no sizes to be set"
 _QUEUE = "SQS and Lambda do it their way"
 _SOURCE = "the functions do not know it"
 _RULE = "the functions copy whatever the rule's paths bring"
-_POOL = "the stack has no balancer yet"
+_TABLE = "the functions share a table that the stack makes"
 _SIGNED = "CloudFront and the functions sign with roles of their own"
 
 UNEXPRESSED: Mapping[str, str] = {
@@ -30,7 +31,12 @@ UNEXPRESSED: Mapping[str, str] = {
     "server.debug_headers": "CloudFront has none",
     "admin": "CloudFront has the API, the console and CloudWatch",
     "cache": _STORE,
-    "health": _POOL,
+    "health.board": _TABLE,
+    "health.redis_url": _TABLE,
+    "health.table": _TABLE,
+    "health.region": _TABLE,
+    "health.endpoint": _TABLE,
+    "health.credentials": _TABLE,
     "log": "the distribution has no logs; standard logs v2 are set up beside it",
     "state": "what outlives a process is in the bucket and the queue",
     "origins.*.max_connections": _OURS,
@@ -39,18 +45,6 @@ UNEXPRESSED: Mapping[str, str] = {
     "origins.*.addressing_style": "CloudFront asks for the bucket by its host name",
     "origins.*.credentials": _SIGNED,
     "origins.*.tls_verify": "CloudFront always verifies",
-    "origins.*.algorithm": _POOL,
-    "origins.*.annotate": _POOL,
-    "origins.*.checks": _POOL,
-    "origins.*.ejection": _POOL,
-    "origins.*.hedge": _POOL,
-    "origins.*.held_bodies": _POOL,
-    "origins.*.idempotent_rpc_methods": _POOL,
-    "origins.*.max_held_body": _POOL,
-    "origins.*.nodes": _POOL,
-    "origins.*.retries": _POOL,
-    "origins.*.timeouts": _POOL,
-    "origins.*.upstream_headers": _POOL,
     "server.websocket_idle_timeout": _OURS,
     "cache_policies.*.targeted_cache_control": "CloudFront does not know CDN-Cache-Control",
     "cache_policies.*.heuristic_freshness": "CloudFront does not guess",
@@ -91,7 +85,10 @@ them."""
 
 EXPRESSED = frozenset(
     """
-    server.aliases server.default_root_object
+    server.aliases server.default_root_object health.resolve_interval
+    origins.*.algorithm origins.*.annotate origins.*.checks origins.*.ejection origins.*.hedge
+    origins.*.held_bodies origins.*.idempotent_rpc_methods origins.*.max_held_body origins.*.nodes
+    origins.*.retries origins.*.timeouts origins.*.upstream_headers
     origins.*.type origins.*.origin_path origins.*.connection_attempts origins.*.connection_timeout
     origins.*.read_timeout origins.*.keepalive_timeout origins.*.custom_headers origins.*.bucket origins.*.url
     origin_groups cache_policies.*.min_ttl cache_policies.*.default_ttl cache_policies.*.max_ttl
@@ -125,6 +122,9 @@ def _walked(value: Any, written: Any, place: Place) -> Iterator[Note]:
         yield note(place, written, UNEXPRESSED[spelt])
         return
     match value:
+        case PoolOrigin():
+            # The function reads all of it.
+            return
         case Section():
             for name in value.settings():
                 if name in value.model_fields_set:
@@ -137,7 +137,7 @@ def _walked(value: Any, written: Any, place: Place) -> Iterator[Note]:
                 yield from _walked(inner, written[number], (*place, number))
 
 
-_PARTS = frozenset({"admin", "health", "cache", "log", "state", "events"})
+_PARTS = frozenset({"admin", "cache", "log", "state", "events"})
 _NAMED = {("origins",), ("cache_policies",), ("backfill", "sources"), ("backfill", "rules")}
 
 

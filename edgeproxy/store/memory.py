@@ -1,7 +1,9 @@
 """Stored responses in memory, bounded in bytes."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from sys import getsizeof
 from typing import Any
 
@@ -21,6 +23,8 @@ _TAGS_BYTES = 100
 _TAG_BYTES = 90
 _KEY_FIELD_BYTES = 90
 _MAX_VARIANTS = 16
+_AT_ONCE = 200
+"""Keys that are let go in a row: about a millisecond."""
 _NO_TAGS: frozenset[str] = frozenset()
 """One for all: an empty set of one's own takes 216 bytes."""
 
@@ -51,19 +55,29 @@ class _Slot:
         return cls(key, entries, tags, size)
 
 
+class _Era:
+    """The time between two purges of everything."""
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
 class Hold:
     """An entry as long as it is found under its key; it does not keep what was evicted in memory."""
 
-    __slots__ = ("_place", "_slot")
+    __slots__ = ("_era", "_place", "_slot")
 
-    def __init__(self, slot: _Slot, place: int) -> None:
+    def __init__(self, slot: _Slot, place: int, era: _Era) -> None:
         self._slot = slot
         self._place = place
+        self._era = era
 
     def entry(self) -> Entry | None:
         """The entry, which is noted as asked for; None once it was replaced, evicted or purged."""
         slot = self._slot
-        if not slot.entries:
+        if not slot.entries or self._era.is_over:
             return None
         if slot.asked < MAX_ASKED:
             slot.asked += 1
@@ -79,6 +93,7 @@ class _Slots(S3Fifo[CacheKey, _Slot]):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(max(max_bytes, 1))
         self.index = Index()
+        self.era = _Era()
 
     def __setitem__(self, key: CacheKey, slot: _Slot, *args: Any, **more: Any) -> None:
         super().__setitem__(key, slot, *args, **more)
@@ -104,6 +119,8 @@ class MemoryCache:
         self.max_bytes = max_bytes
         self.max_object_bytes = min(max_object_bytes, max_bytes)
         self._slots = _Slots(max_bytes)
+        self._leaving: deque[_Slots] = deque()
+        """What was purged with everything, and takes its room until it is let go."""
         self._lexicon = Lexicon()
         self._reserved = 0
 
@@ -130,7 +147,10 @@ class MemoryCache:
         slot = self._slots.peek(key)
         if slot is None:
             return None
-        return next((Hold(slot, place) for place, one in enumerate(slot.entries) if one is entry), None)
+        return next(
+            (Hold(slot, place, self._slots.era) for place, one in enumerate(slot.entries) if one is entry),
+            None,
+        )
 
     def store(self, key: CacheKey, entry: Entry) -> bool:
         """Put `entry` in place of the one of the same variant; False if it is too large."""
@@ -162,16 +182,34 @@ class MemoryCache:
         self._slots.pop(key, None)
 
     def invalidate(self, invalidation: Invalidation) -> int:
-        """Forget all that is covered; gives how many keys that were."""
+        """Forget all that is covered; gives how many keys that were.
+
+        To forget everything takes no time, however much that is, and its room comes back by `let_go`.
+        """
+        if invalidation.is_of_all:
+            return self._forget_all()
         keys = self._slots.index.covered(invalidation)
-        if len(keys) == len(self):
-            for slot in self._slots.every():
-                self._slots.gone(slot)
-            self._slots = _Slots(self.max_bytes)
-            return len(keys)
         for key in keys:
             del self._slots[key]
         return len(keys)
+
+    def _forget_all(self) -> int:
+        old, self._slots = self._slots, _Slots(self.max_bytes)
+        number = len(old)
+        old.era.is_over = True
+        self._leaving.append(old)
+        self.let_go()
+        return number
+
+    def let_go(self) -> bool:
+        """Give back some of the room of what was purged; whether there is more to be given back."""
+        if self._leaving:
+            old = self._leaving[0]
+            for slot in list(islice(old.every(), _AT_ONCE)):
+                del old[slot.key]
+            if not old:
+                self._leaving.popleft()
+        return bool(self._leaving)
 
     def reserve(self, size: int) -> bool:
         """Set `size` bytes aside for a transfer, evicting if need be; False if that cannot be had."""
@@ -189,7 +227,10 @@ class MemoryCache:
         if size > self.max_bytes - self._reserved:
             return False
         while self.used_bytes + size - self._size_of(key) > self.max_bytes:
-            self._slots.popitem()
+            if self._leaving:
+                self.let_go()
+            else:
+                self._slots.popitem()
         return True
 
     def _size_of(self, key: CacheKey | None) -> int:
@@ -199,8 +240,9 @@ class MemoryCache:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes held by entries and by transfers under way."""
-        return int(self._slots.currsize) + self._reserved
+        """Bytes held by entries, by those that were purged and not let go yet, and by transfers."""
+        leaving = sum(int(slots.currsize) for slots in self._leaving) if self._leaving else 0
+        return int(self._slots.currsize) + leaving + self._reserved
 
     def __len__(self) -> int:
         return len(self._slots)

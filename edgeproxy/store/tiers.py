@@ -1,5 +1,6 @@
 """The cache as the gateway sees it: memory for what is small, below it a disk where there is one."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,13 +145,15 @@ class Tiers:
 
     async def invalidate(self, invalidation: Invalidation) -> int:
         """Forget what is covered; gives how many keys that were.  Raises `DiskError`."""
-        in_memory = self._invalidate_here(invalidation)
-        if self.disk is None:
-            return in_memory
-        on_disk = await self.disk.invalidate(invalidation)
-        # Others may have brought it up as long as it was there.
-        self._invalidate_here(invalidation)
-        return max(in_memory, on_disk)
+        number = self._invalidate_here(invalidation)
+        if self.disk is not None:
+            number = max(number, await self.disk.invalidate(invalidation))
+            # Others may have brought it up as long as it was there.
+            self._invalidate_here(invalidation)
+        while self.memory.let_go():  # noqa: ASYNC110 - it is work, not waiting
+            # Viewers come in between: millions of entries take seconds.
+            await asyncio.sleep(0)
+        return number
 
     def _invalidate_here(self, invalidation: Invalidation) -> int:
         for key, climb in self._climbs.items():

@@ -8,11 +8,22 @@ _WORST = frozenset({"ewma_ms", "p50_ms", "p99_ms", "ping_ms", "rank"})
 
 
 def merged_pools(listings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Each pool with each of its nodes once. All workers have the same, in the same order."""
+    """Each pool with each of its nodes once, in the order of whoever has it first.
+
+    While a reload is under way, or names are looked up, workers may have different nodes.
+    """
     return [
-        {**pools[0], "nodes": [merged_node(list(nodes)) for nodes in zip(*(p["nodes"] for p in pools))]}  # noqa: B905 - a reload may be under way
-        for pools in zip(*listings, strict=True)
+        {**pools[0], "nodes": [merged_node(nodes) for nodes in _by_name([pool["nodes"] for pool in pools])]}
+        for pools in _by_name(listings)
     ]
+
+
+def _by_name(listings: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for listing in listings:
+        for one in listing:
+            found.setdefault(one["name"], []).append(one)
+    return list(found.values())
 
 
 def merged_node(nodes: list[dict[str, Any]]) -> dict[str, Any]:

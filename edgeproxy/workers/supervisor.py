@@ -18,12 +18,13 @@ from edgeproxy.backfill.queue import Queue
 from edgeproxy.clock import SystemClock
 from edgeproxy.config.schema import Config
 from edgeproxy.config.units import Address
+from edgeproxy.core.balancing.nodes import Duty
 from edgeproxy.core.invalidation import Invalidation, invalidation
 from edgeproxy.core.message import Request
 from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.explain import Explanation
 from edgeproxy.gateway.changes import Applied
-from edgeproxy.origins.pools import Order
+from edgeproxy.origins.pools import DUTIES, Order
 from edgeproxy.reloading import Reread, hangups
 from edgeproxy.serve import administered, told_of, until_signal
 from edgeproxy.server.sockets import bound, close
@@ -113,7 +114,8 @@ class Supervisor:
         self._sockets = sockets
         self._say = say
         self._slots = [Slot(number) for number in range(len(sockets))]
-        self._node_orders: dict[tuple[str, str], Order] = {}
+        self._duties: dict[str, dict[str, Duty]] = {}
+        """What operators let nodes do, by pool and node: for workers that are yet to come."""
         self._keeping: list[asyncio.Task[None]] = []
         self.is_draining = False
 
@@ -151,9 +153,7 @@ class Supervisor:
             try:
                 with suppress(ChannelClosedError):
                     await channel.ask("ping")
-                    for (pool, node), order in list(self._node_orders.items()):
-                        with suppress(ValueError):  # the node has gone since
-                            await channel.ask("order_node", (order, pool, node))
+                    await channel.ask("put_back_on", self._duties)
                     slot.taken(channel)
                     has_served = True
                 await running
@@ -272,8 +272,8 @@ class Supervisor:
         Raises `ValueError` and `NotDoneError`.
         """
         nodes = await self._all("order_node", (order, pool, node))
-        if order is not Order.PING:
-            self._node_orders[pool, node] = order
+        if order in DUTIES:
+            self._duties.setdefault(pool, {})[node] = DUTIES[order]
         return merged_node(nodes)
 
     async def drain(self) -> tuple[int, Drained]:

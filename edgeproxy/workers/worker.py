@@ -94,6 +94,8 @@ class Worker:
                 return await app.change_pools(value)
             case "order_node":
                 return await app.order_node(*value)
+            case "put_back_on":
+                return app.put_back_on(value)
             case "drain":
                 self._is_drained = True
                 return await self._view.drain()

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from aiobotocore.session import get_session
 
-from edgeproxy.admin.event_queue import EventQueue, reading, region_of
+from edgeproxy.admin.event_queue import EventQueue, reading
 from edgeproxy.admin.events import Inbox
 from edgeproxy.admin.operated import NotDoneError
+from edgeproxy.aws import session
 from edgeproxy.core.s3_events import ObjectEvent
 from edgeproxy.gateway.changes import PURGED, Applied
 
@@ -101,7 +101,7 @@ class Queue:
 async def queue(moto: str, bucket_name: str) -> AsyncIterator[Queue]:
     options = {"endpoint_url": moto, "region_name": "us-east-1"}
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
-    async with get_session().create_client("sqs", **options, **keys) as sqs:
+    async with session().create_client("sqs", **options, **keys) as sqs:
         # What is not deleted is there again at once.
         made = await sqs.create_queue(QueueName=bucket_name, Attributes={"VisibilityTimeout": "0"})
         yield Queue(sqs, made["QueueUrl"])
@@ -153,16 +153,3 @@ async def test_a_queue_that_is_not_there_is_told_of_once(queue: Queue) -> None:
         await enough.wait()
     assert queue.faults == ["events.sqs: AWS.SimpleQueueService.NonExistentQueue; it is tried again"]
     assert queue.rests[:9] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-
-
-@pytest.mark.parametrize(
-    ("host", "region"),
-    [
-        ("sqs.eu-west-1.amazonaws.com", "eu-west-1"),
-        ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-        ("eu-west-1.queue.amazonaws.com", "eu-west-1"),
-        ("127.0.0.1", "us-east-1"),
-    ],
-)
-def test_the_url_says_the_region(host: str, region: str) -> None:
-    assert region_of(host) == region

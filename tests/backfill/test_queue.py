@@ -13,9 +13,10 @@ import pytest
 
 from edgeproxy.backfill import sqlite
 from edgeproxy.backfill.job import Ending, Lease, Lost, State, Wanted
-from edgeproxy.backfill.ledger import Ledger, Moment, Settling
+from edgeproxy.backfill.ledger import Ledger, Settling
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import QueueError, Terms
+from edgeproxy.backfill.rows import Moment
 from edgeproxy.backfill.sqlite import SqliteQueue
 from edgeproxy.core.reason import Reason
 from tests.backfill.conftest import AGAIN, MISSING, STORED, TERMS, Hand, Made, Make, job

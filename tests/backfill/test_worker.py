@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, cast
 
+from edgeproxy.backfill.attempts import Attempts
 from edgeproxy.backfill.job import Job, Lease, Outcome, Skipped, State
 from edgeproxy.backfill.memory import MemoryQueue
 from edgeproxy.backfill.queue import Terms
@@ -34,15 +35,12 @@ def worker(queue: MemoryQueue, heard: list[Outcome]) -> Worker:
     clock = SystemClock()
     return Worker(
         queue,
-        cast(Any, None),
-        {},
-        (),
+        Attempts(cast(Any, None), {}, (), Tombstones(None, clock)),
         Schedule(5, 1, 1, 10),
         concurrency=1,
         clock=clock,
         random=lambda: 0.5,
         on_outcome=lambda _, outcome: heard.append(outcome),
-        tombstones=Tombstones(None, clock),
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
+from edgeproxy.aws import session
 from tests.servers import minio, radosgw
 from tests.servers.server import MissingError, S3Server
 
@@ -91,7 +91,7 @@ async def connect(server: S3Server) -> AsyncIterator[Connect]:
                 request_checksum_calculation="when_required",
                 read_timeout=read_timeout_s,
             )
-            client = get_session().create_client(
+            client = session().create_client(
                 "s3",
                 endpoint_url=server.endpoint,
                 region_name=server.region,

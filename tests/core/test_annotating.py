@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.core.annotating import annotated, annotated_head, may_annotate
+from edgeproxy.core.annotating import annotated, annotated_head, bodiless_head, may_annotate
 from edgeproxy.core.message import Head, Headers
 
 MORE = {"__server__": "a", "__version__": "1"}
@@ -82,3 +82,33 @@ def test_what_was_there_stays(
 def test_the_head_tells_of_the_new_bytes() -> None:
     old = Headers([JSON, ("ETag", '"x"'), ("Content-MD5", "x"), ("Digest", "x"), ("Content-Length", "2")])
     assert annotated_head(Head(200, old), 7) == Head(200, Headers([JSON, ("Content-Length", "7")]))
+
+
+TAGGED = [("ETag", '"x"'), ("Content-MD5", "abc"), ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "fields", "asked", "keeps"),
+    [
+        ("HEAD", 200, [JSON, ("Content-Length", "9")], [], False),
+        ("HEAD", 200, [JSON, ("Content-Length", "101")], [], True),
+        ("HEAD", 200, [("Content-Type", "text/plain"), ("Content-Length", "9")], [], True),
+        ("HEAD", 404, [JSON, ("Content-Length", "9")], [], True),
+        ("GET", 304, [], [("If-Modified-Since", "Mon, 01 Jan 2024 00:00:00 GMT")], False),
+        ("GET", 304, [], [("If-None-Match", '"x"')], True),
+        ("PUT", 200, [JSON, ("Content-Length", "9")], [], True),
+    ],
+)
+def test_no_bytes_are_promised_that_would_be_others(
+    method: str,
+    status: int,
+    fields: list[tuple[str, str]],
+    asked: list[tuple[str, str]],
+    keeps: bool,
+) -> None:
+    """RFC 9110 §9.3.2, §15.4.5."""
+    head = Head(status, Headers([*fields, *TAGGED]))
+    told = bodiless_head(method, head, Headers(asked), 100)
+    assert (told == head) is keeps
+    assert "last-modified" in told.headers
+    assert keeps or not {"etag", "content-md5", "content-length"} & {name.lower() for name, _ in told.headers}

@@ -46,6 +46,13 @@ def test_covers(text: str, path: str, query: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"), [("/*", True), ("/", False), ("/?*", False), ("/a*", False), ("#/", False)]
+)
+def test_everything(text: str, expected: bool) -> None:
+    assert invalidation(text).is_of_all is expected
+
+
+@pytest.mark.parametrize(
     ("key", "prefix", "path", "query", "expected"),
     rows(
         ("the path", "a/b.jpg", "", "/a/b.jpg", "", True, "S3 keys"),

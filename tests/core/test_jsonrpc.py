@@ -15,6 +15,8 @@ from edgeproxy.core.jsonrpc import methods_in
         (b'[{"method": "a"}, 1]', ()),
         (b'{"method": 1}', ()),
         (b'{"query": "{ a }"}', ()),
+        (b'{"method": "pay", "method": "get_block"}', ()),
+        (b'{"method": "pay", "m\\u0065thod": "get_block"}', ()),
         (b'{"method": "a"', ()),
         (b"\xff", ()),
         (b"", ()),

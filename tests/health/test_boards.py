@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiobotocore.session import get_session
 
+from edgeproxy.aws import session
 from edgeproxy.core.balancing.findings import Finding
 from edgeproxy.core.balancing.health import Health, Verdict
 from edgeproxy.health.board import Board, BoardError, MemoryBoard
@@ -49,7 +49,7 @@ def redis_url(request: pytest.FixtureRequest) -> Any:
 
 async def table_in(moto: str, name: str) -> None:
     """A table as the published original has it."""
-    async with get_session().create_client("dynamodb", **moto_options(moto)) as client:
+    async with session().create_client("dynamodb", **moto_options(moto)) as client:
         await client.create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -228,7 +228,7 @@ async def test_items_of_the_table_have_an_end(moto: str, bucket_name: str) -> No
     await board.open()
     await board.put(FOUND, NOW)
     await board.close()
-    async with get_session().create_client("dynamodb", **moto_options(moto)) as client:
+    async with session().create_client("dynamodb", **moto_options(moto)) as client:
         key = {"server": {"S": FOUND.node}}
         item = (await client.get_item(TableName=bucket_name, Key=key))["Item"]
     assert item["expires"] == {"N": str(int(FOUND.at + 86_400))}

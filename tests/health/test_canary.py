@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgeproxy.core.balancing.nodes import Duty, Node, Rules
 from edgeproxy.core.checking import Wanted
 from edgeproxy.health.board import Board, BoardError, MemoryBoard
 from edgeproxy.health.canary import Canary
+from edgeproxy.health.hearsay import Hearsay
 from edgeproxy.origins.conduct import Conduct
 from edgeproxy.origins.member import Endpoint
 from edgeproxy.origins.pinging import Check
@@ -405,9 +406,10 @@ async def test_verdicts_go_on_where_others_left_them(world: Make) -> None:
 
 async def once(made: World, board: Board) -> Finding:
     handler = await made.gateway(board)
-    found = await handler.canary.check_once()
+    checked = await handler.canary.check_once()
+    assert (checked.late, checked.is_shared) == ((), True)
     made.clock.time += INTERVAL_S
-    return found["api/a"]
+    return checked.found["api/a"]
 
 
 class Down:
@@ -437,6 +439,72 @@ class Down:
         raise BoardError("Redis: ConnectionError: refused")
 
 
+async def test_a_node_that_hangs_keeps_no_other_from_the_board(world: Make) -> None:
+    made = await world("abc")
+    made.servers["a"].hangs = True
+    board = MemoryBoard()
+    patient = replace(CONDUCT, check=replace(CONDUCT.check, timeout_s=60.0))
+    handler = await made.gateway(board, patient)
+    checked = await handler.canary.check_once(within_s=0.3)
+    assert checked.late == ("api/a",)
+    assert set(checked.found) == {"api/b", "api/c"}
+    # That it did not answer in a time that was too short for it says nothing of it.
+    assert set(await board.read(["api/a", "api/b", "api/c"])) == {"api/b", "api/c"}
+    made.servers["a"].let_go.set()
+
+
+async def test_a_board_that_did_not_take_one_finding_is_told_the_others(world: Make) -> None:
+    made = await world("abc")
+    board = Down()
+    handler = await made.gateway(board)
+    checked = await handler.canary.check_once()
+    assert not checked.is_shared
+    assert len(checked.found) == 3
+    assert board.asked == 4
+
+
+# Those who check nothing themselves.
+
+
+async def test_what_a_board_has_is_told_to_nodes_and_is_not_asked_for_again_at_once(world: Make) -> None:
+    made = await world("abc")
+    board = Down()
+    board.real = MemoryBoard()
+    made.servers["a"].status = 500
+    await (await made.gateway(board)).canary.check_once()
+    asked = board.asked
+    gateway = await made.gateway(board)
+    hearsay = Hearsay([gateway.pool], board, made.clock, 5.0, made.said.append)
+    for _ in range(4):
+        await hearsay.refresh()
+        made.clock.time += 2
+    assert gateway.fit() == {"b", "c"}
+    assert board.asked == asked + 2
+    assert [server.pings for server in made.servers.values()] == [1, 1, 1]
+
+
+async def test_findings_that_are_old_take_no_node_away(world: Make) -> None:
+    """The canary has died, or the board has: after a while every node is trusted again."""
+    made = await world("ab")
+    board = Down()
+    board.real = MemoryBoard()
+    made.servers["a"].status = 500
+    await (await made.gateway(board)).canary.check_once()
+    gateway = await made.gateway(board)
+    hearsay = Hearsay([gateway.pool], board, made.clock, 5.0, made.said.append)
+    await hearsay.refresh()
+    assert gateway.fit() == {"b"}
+    board.real = None
+    made.clock.time += 6
+    await hearsay.refresh()
+    assert gateway.fit() == {"b"}
+    said = made.said[-1]
+    assert said == "health: Redis: ConnectionError: refused; nodes stay as they were"
+    made.clock.time += 3 * INTERVAL_S
+    await hearsay.refresh()
+    assert gateway.fit() == {"a", "b"}
+
+
 async def test_a_board_that_is_down_stops_no_pings(world: Make) -> None:
     made = await world()
     board = Down()
@@ -454,6 +522,21 @@ async def test_a_board_that_is_down_stops_no_pings(world: Make) -> None:
     board.real = MemoryBoard()
     await gateway.checks(3)
     assert sorted(board.real._findings) == ["api/a", "api/b", "api/c"]
+
+
+async def test_a_board_that_breaks_in_an_unforeseen_way_does_not_end_the_checks(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await world("a")
+    board = MemoryBoard()
+    gateway = await made.gateway(board)
+    with monkeypatch.context() as patched:
+        patched.setattr(board, "read", None)
+        with pytest.raises(TypeError):
+            await gateway.checks()
+    made.clock.time += INTERVAL_S
+    await gateway.checks(2)
+    assert made.servers["a"].pings == 2
 
 
 async def test_a_board_that_hangs_holds_nobody_up_for_long(

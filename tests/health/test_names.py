@@ -160,6 +160,23 @@ async def test_a_name_that_was_never_resolved_is_one_node(site: Site, opened: Ma
     assert names(pool) == ["api"]
 
 
+async def test_a_node_keeps_its_duty_whoever_else_comes_and_goes(site: Site, opened: Make) -> None:
+    pool, lookout = await opened()
+    seen = []
+    for addresses in (["127.0.0.1", "127.0.0.2"], ["127.0.0.1"], ["127.0.0.2"], ["127.0.0.1", "127.0.0.2"]):
+        site.addresses = addresses
+        await lookout.look()
+        if not seen:
+            pool.put_on("api@127.0.0.1", Duty.CORDONED)
+        seen.append({member.name[-1]: str(member.state.duty) for member in pool.members})
+    assert seen == [
+        {"1": "cordoned", "2": "ready"},
+        {"1": "cordoned"},
+        {"2": "ready"},
+        {"1": "cordoned", "2": "ready"},
+    ]
+
+
 async def test_other_settings_for_the_same_names(site: Site, opened: Make) -> None:
     """A reload does not forget the addresses."""
     pool, lookout = await opened()
@@ -192,7 +209,8 @@ def test_there_is_an_end_to_addresses_and_an_address_is_no_name() -> None:
     each = Endpoint(Node("a"), "https://a.example", each_address=True)
     many = tuple(f"10.0.{n}.1" for n in range(100))
     assert len(spread([each], {"a.example": many})) == MAX_ADDRESSES
-    assert spread([each], {"a.example": ("10.0.0.1",)}) == [each]
+    assert [one.name for one in spread([each], {"a.example": ("10.0.0.1",)})] == ["a@10.0.0.1"]
+    assert spread([each], {}) == [each]
     literal = Endpoint(Node("b"), "http://[2001:db8::1]:80", each_address=True)
     assert spread([literal], {}) == [literal]
 

@@ -5,6 +5,7 @@ The events are AWS's own examples (Lambda and API Gateway Developer Guides, Appl
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeproxy.core.message import Headers
-from edgeproxy.lambdas.http_event import MAX_ANSWER_BYTES, AnswerTooLargeError, Shape, answer, asked
+from edgeproxy.lambdas.http_event import (
+    MAX_ANSWER_BYTES,
+    AnswerTooLargeError,
+    MappedStatusError,
+    Shape,
+    answer,
+    asked,
+)
 from edgeproxy.lambdas.reading import EventError
 
 URL: dict[str, Any] = {
@@ -168,6 +176,44 @@ def test_the_answer_for_each() -> None:
     assert "multiValueHeaders" not in single
     assert answer(asked(MAPPED), 200, Headers(), b'{"result":1}') == {"result": 1}
     assert answer(asked(MAPPED), 200, Headers(), b"plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "expected"),
+    [
+        (b'{"n": 123456789012345678901234567890}', (), {"n": 123456789012345678901234567890}),
+        (b"", (), ""),
+        ("é\n".encode(), (), "é\n"),
+        # Neither is JSON, whatever Python thinks.
+        (b"NaN", (), "NaN"),
+        (b"[1e999]", (), "[1e999]"),
+        (
+            b"\x89PNG",
+            ("image/png",),
+            {"isBase64Encoded": True, "contentType": "image/png", "body": "iVBORw=="},
+        ),
+        (b"{}", ("", "gzip"), {"isBase64Encoded": True, "contentType": "", "body": "e30="}),
+    ],
+)
+def test_a_mapped_answer_is_json_in_any_case(body: bytes, fields: tuple[str, ...], expected: object) -> None:
+    names = ("Content-Type", "Content-Encoding")
+    headers = Headers((name, value) for name, value in zip(names, fields, strict=False) if value)
+    assert answer(asked(MAPPED), 201, headers, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "known"),
+    [(404, 404), (503, 503), (302, 302), (418, 400), (507, 500), (599, 500), (300, 400), (499, 400)],
+)
+def test_a_mapped_status_is_an_error_that_a_pattern_finds(status: int, known: int) -> None:
+    headers = Headers([("Retry-After", "60"), ("X", "1"), ("Content-Type", "text/plain")])
+    with pytest.raises(MappedStatusError) as caught:
+        answer(asked(MAPPED), status, headers, b"line\nline")
+    text = str(caught.value)
+    told = json.loads(text)
+    assert told == {"status": known, "said": status, "retry-after": "60", "body": '"line\\nline"'}
+    # As `SelectionPattern` has it: the whole text, and a dot is no line break.
+    assert re.fullmatch(rf'\{{"status": {known},.*', text)
 
 
 def test_text_stays_text_and_what_is_none_goes_in_base64() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from yarl import URL
 
 from edgeproxy.lambdas import process
+from edgeproxy.lambdas.balance import handler as balance
+from edgeproxy.lambdas.canary import handler as canary
 from edgeproxy.lambdas.edge_origin_request import handler as edge_origin_request
 from edgeproxy.lambdas.edge_origin_response import handler as edge_origin_response
 from edgeproxy.lambdas.invalidate_on_put import handler as invalidate_on_put
@@ -19,8 +23,11 @@ from edgeproxy.lambdas.queue_consumer import handler as queue_consumer
 from tests.conftest import Edge
 
 from .conftest import Answer, Aws, Context, Source
+from .test_balance import TICK, Api, api, body
 from .test_functions import batch, put, url
 from .test_functions import edge as edge_of
+
+__all__ = ["api"]
 
 Starts = Callable[[str], Awaitable[Any]]
 
@@ -191,3 +198,151 @@ async def test_an_upload_is_forgotten(
     assert (await b.edge.get(path))[1] == b"one"
     await b.edge.gateway.app.invalidate(paths)
     assert (await b.edge.get(path))[1] == b"two"
+
+
+# A pool: through the gateway, and through the function.
+
+BALANCED = """
+server: {{default_root_object: index.json}}
+origins:
+  api:
+    type: pool
+    algorithm: {algorithm}
+    annotate: {annotate}
+    upstream_headers: false
+    nodes: [{nodes}]
+    checks: {{path: /ping, interval: 60s}}
+response_headers_policies:
+  open:
+    cors_config:
+      {{access_control_allow_origins: ["https://a.example"], access_control_allow_methods: [GET, POST]}}
+    custom_headers_config: [{{header: X-Served, value: "yes"}}]
+    remove_headers_config: [Server]
+default_behavior:
+  target_origin: api
+  cache_policy: CachingDisabled
+  origin_request_policy: AllViewerExceptHostHeader
+  response_headers_policy: open
+  allowed_methods: [GET, HEAD, OPTIONS, PUT, PATCH, POST, DELETE]
+behaviors:
+  - {{path_pattern: /read/*, target_origin: api, cache_policy: CachingDisabled, disallowed_status: 405}}
+"""
+JSON = {"Content-Type": "application/json", "ETag": '"v1"'}
+REPLIES = {
+    "/object": Answer(b'{"a": 1.10, "b": [true]}', headers=JSON),
+    "/list": Answer(b"[1]", headers=JSON),
+    "/not-json": Answer(b"<p>\xe9", headers={"Content-Type": "text/html; charset=iso-8859-1"}),
+    "/claims-json": Answer(b"{no", headers=JSON),
+    "/png": Answer(b"\x89PNG\x00", headers={"Content-Type": "image/png"}),
+    "/gzip": Answer(b"\x1f\x8b", headers={**JSON, "Content-Encoding": "gzip"}),
+    "/error": Answer(b'{"error":1}', 500, JSON),
+    "/missing": Answer(b"no", 404),
+    "/elsewhere": Answer(b"", 302, {"Location": "/other"}),
+    "/busy": Answer(b"", 503, {"Retry-After": "7"}),
+    "/cut": Answer(b"half", length=8),
+    "/index.json": Answer(b'{"index":1}', headers=JSON),
+}
+ASKED: list[tuple[str, str, bytes, dict[str, str]]] = [
+    *(("GET", target, b"", {}) for target in REPLIES if target != "/cut"),
+    ("GET", "/", b"", {}),
+    ("GET", "/object?b=2&a=1&a=%20", b"", {"cookie": "s=1", "accept-language": "de"}),
+    ("HEAD", "/object", b"", {}),
+    ("GET", "/object", b"", {"range": "bytes=0-1", "if-none-match": '"v1"'}),
+    ("POST", "/object", b'{"method":"x"}', {"content-type": "application/json"}),
+    ("POST", "/object", b"\x00\xff", {"content-type": "application/octet-stream"}),
+    ("PUT", "/list", b"new", {"authorization": "Bearer t"}),
+    ("OPTIONS", "/object", b"", {"origin": "https://a.example", "access-control-request-method": "POST"}),
+    ("GET", "/object", b"", {"origin": "https://a.example", "x-forwarded-for": "1.2.3.4", "via": "1.1 me"}),
+    ("GET", "/missing", b"", {"origin": "https://b.example"}),
+    ("POST", "/read/object", b"x", {}),
+    ("GET", "/a/../b", b"", {}),
+    ("GET", "/a%2Fb", b"", {}),
+]
+CHANGING = {"x-amz-cf-id", "via", "date", "server-timing", "content-length", "connection", "keep-alive"}
+CHANGING |= {"x-edge-backfill"}  # which the function does not do
+CHANGING |= {"server"}  # which a policy removes, and whoever speaks HTTP adds
+# What aiohttp's client says to the gateway, and nobody to the function.
+_ITS_OWN = {"host", "user-agent", "accept", "accept-encoding", "via", "cdn-loop", "connection"}
+
+
+def event_of(method: str, target: str, content: bytes, fields: dict[str, str]) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    event = url(path, method, query)
+    cookie = fields.get("cookie")
+    event["headers"] = {name: value for name, value in fields.items() if name != "cookie"}
+    # Whoever asks the gateway here is on this machine.
+    event["requestContext"]["http"]["sourceIp"] = "127.0.0.1"
+    event |= {"cookies": [cookie]} if cookie else {}
+    return event | {"body": base64.b64encode(content).decode(), "isBase64Encoded": True}
+
+
+async def through_the_gateway(
+    edge: Edge, method: str, target: str, content: bytes, fields: dict[str, str]
+) -> tuple[int, dict[str, str], bytes]:
+    where = URL(edge.url + target, encoded=True)
+    # What aiohttp's client would add is left out.
+    skipped = ["Accept", "Accept-Encoding", "User-Agent", "Content-Type"]
+    async with edge.viewer.request(
+        method, where, data=content or None, headers=fields, allow_redirects=False, skip_auto_headers=skipped
+    ) as answer:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status, headers, await answer.read()
+
+
+async def through_the_function(*asked: Any) -> tuple[int, dict[str, str], bytes]:
+    got = await asyncio.to_thread(balance, event_of(*asked), Context())
+    headers = {name.lower(): value for name, value in got["headers"].items()}
+    return got["statusCode"], headers, body(got)
+
+
+def lasting(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name not in CHANGING}
+
+
+@pytest.mark.parametrize("annotate", ["true", "false"])
+async def test_a_pool_answers_the_same(api: Api, edge: Starts, annotate: str) -> None:
+    for node in api.nodes.values():
+        node.answers = REPLIES
+    # In a row, so that both go to the same nodes in the same order.
+    nodes = ", ".join(f'{{url: "{node.url}", name: {name}}}' for name, node in api.nodes.items())
+    text = BALANCED.format(algorithm="round-robin", annotate=annotate, nodes=nodes)
+    gateway = await edge(text)
+    api.told(config=text.replace("server: {", "server: {debug_headers: true, "))
+    for asked in ASKED:
+        seen = []
+        for through in (through_the_gateway(gateway, *asked), through_the_function(*asked)):
+            for node in api.nodes.values():
+                node.asked, node.bodies, node.fields = [], [], []
+            status, headers, content = await through
+            told = [
+                (name, node.asked, node.bodies, [_end_to_end(fields) for fields in node.fields])
+                for name, node in api.nodes.items()
+            ]
+            seen.append((status, lasting(headers), _without_id(content), told))
+        assert seen[0] == seen[1], asked
+
+
+def _end_to_end(fields: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name not in _ITS_OWN}
+
+
+def _without_id(content: bytes) -> bytes:
+    return re.sub(rb"request id \S+", b"request id", content)
+
+
+async def test_no_node_is_left_for_either(api: Api, edge: Starts) -> None:
+    api.configure(shares=True)
+    nodes = ", ".join(f'{{url: "{node.url}", name: {name}}}' for name, node in api.nodes.items())
+    for node in api.nodes.values():
+        node.status = 500
+    text = BALANCED.format(algorithm="p2c-ewma", annotate="false", nodes=nodes)
+    gateway = await edge(text)
+    while any(node["health"] != "down" for node in (await gateway.gateway.app.pools())[0]["nodes"]):
+        await asyncio.sleep(0.01)
+    api.told(config=text.replace("server: {", "server: {debug_headers: true, "))
+    await asyncio.to_thread(canary, TICK, Context())
+    asked = ("GET", "/object", b"", {"origin": "https://a.example"})
+    one, other = await through_the_gateway(gateway, *asked), await through_the_function(*asked)
+    assert (one[0], lasting(one[1])) == (other[0], lasting(other[1]))
+    assert (one[0], one[1]["retry-after"]) == (503, "60")
+    assert _without_id(one[2]) == _without_id(other[2])

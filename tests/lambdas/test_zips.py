@@ -18,7 +18,11 @@ from edgeproxy.packaging.functions import BY_NAME, FUNCTIONS
 
 from .conftest import Answer, Aws, Source
 from .runtime import running
+from .test_balance import TICK, Api, api
 from .test_functions import batch, edge, put, url
+from .test_http_event import MAPPED
+
+__all__ = ["api"]
 
 pytestmark = pytest.mark.heavy
 
@@ -37,13 +41,22 @@ def client() -> Path:
     return folder
 
 
+CONFIG = """
+admin: {token: not-for-functions}
+origins:
+  api: {type: pool, nodes: [{url: "${NODE:-http://127.0.0.1:9}", name: n}], checks: {path: /ping}}
+default_behavior: {target_origin: api, cache_policy: CachingDisabled}
+"""
+
+
 @pytest.fixture(scope="module")
 def zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `edgeproxy package` says of each, for this Python on this machine."""
     folder = tmp_path_factory.mktemp("dist")
-    cache = ["--cache", str(CACHE / "wheels")]
+    (folder / "config.yaml").write_text(CONFIG)
+    options = ["--cache", str(CACHE / "wheels"), "--config", str(folder / "config.yaml")]
     done = CliRunner().invoke(
-        main, ["package", "--json", "--output", str(folder), "--python", PYTHON, "--arch", "x86_64", *cache]
+        main, ["package", "--json", "--output", str(folder), "--python", PYTHON, "--arch", "x86_64", *options]
     )
     assert done.exit_code == 0, done.output
     return {told["function"]: told for told in json.loads(done.stdout)}
@@ -61,7 +74,9 @@ def run(zips: dict[str, Any], client: Path, tmp_path: Path, aws: Aws, source: So
             "AWS_REGION": "us-east-1",
             "s3_bucket": aws.bucket,
             "queue_url": aws.queue,
-            **{f"endpoint_url_{service}": aws.endpoint for service in ("s3", "sqs", "cloudfront")},
+            **{
+                f"endpoint_url_{service}": aws.endpoint for service in ("s3", "sqs", "cloudfront", "dynamodb")
+            },
         }
         return running(folder, client, zips[name]["handler"], given | environ)
 
@@ -111,11 +126,38 @@ class TestCalled:
             kind, told = function.ended(put("a"))
             assert (kind, told["errorType"]) == ("error", "NoSuchDistribution")
 
+    def test_balance_and_canary(self, run: Callable[..., Any], api: Api) -> None:
+        api.configure(shares=True)
+        node = api.nodes["a"]
+        with run("balance", NODE=node.url, health_table=api.table) as balance:
+            assert balance.call(url("/x"))["body"] == '{"node":"a"}'
+            # Connections, and what the table has, are still of use in the second call.
+            assert balance.call(url("/x"))["statusCode"] == 200
+            kind, told = balance.ended(MAPPED)
+            assert (kind, told["errorType"]) == ("error", "MappedStatusError")
+            assert told["errorMessage"].startswith('{"status": 403, "said": 403, "body": ')
+        node.status = 500
+        with run("canary", NODE=node.url, health_table=api.table) as canary:
+            assert canary.call(TICK) == {"api/n": "down"}
+        with run("balance", NODE=node.url, health_table=api.table) as balance:
+            assert balance.call(url("/x"))["headers"]["Retry-After"] == "60"
+        with run("canary", NODE=node.url) as canary:
+            kind, told = canary.ended(TICK)
+            assert (kind, told["errorType"]) == ("error", "SettingError")
+        assert node.asked == ["GET /x", "GET /x"]
+
+
+def test_only_what_pools_need_is_in_a_zip(zips: dict[str, Any]) -> None:
+    for name, told in zips.items():
+        with zipfile.ZipFile(told["path"]) as archive:
+            baked = archive.read("edgeproxy.json") if "edgeproxy.json" in archive.namelist() else b""
+        assert (b"${NODE:-" in baked) == (name in ("balance", "canary"))
+        assert b"not-for-functions" not in baked
+
 
 def test_every_function_is_called_here() -> None:
-    assert {name.removeprefix("test_") for name in dir(TestCalled) if name.startswith("test_")} == set(
-        BY_NAME
-    )
+    tests = [name.removeprefix("test_") for name in dir(TestCalled) if name.startswith("test_")]
+    assert {name for test in tests for name in test.split("_and_")} == set(BY_NAME)
 
 
 def test_how_large_they_are_and_how_long_they_take_to_start(

@@ -596,7 +596,7 @@ async def test_who_leaves_when_all_has_come_takes_nothing_from_others() -> None:
     """The connection may be somebody else's before whoever left it has run again."""
     transport = Mock(asyncio.Transport)
     transport.is_closing.return_value = False
-    connection = Connection("site", 5, 5, lambda connection: None)
+    connection = Connection("site", 5, None, lambda connection: None)
     with socket.socket() as plug:
         transport.get_extra_info.side_effect = {"socket": plug}.get
         connection.connection_made(transport)

@@ -14,6 +14,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 # A server, and a tool that is at work when the end comes; each is printed once the guard knows of it.
 RUN = """
+import signal
+# A shell that runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.servers.workplace import workplace
 with workplace("guarded") as place:
     print(place.folder, flush=True)

@@ -243,8 +243,12 @@ def redirects_are_not_kept(tree: Tree) -> Iterator[str]:
                 yield "a redirect would be kept"
 
 
+def is_api(origin: Tree) -> bool:
+    return "execute-api" in str(origin["DomainName"])
+
+
 def hosts_are_not_passed_on(tree: Tree) -> Iterator[str]:
-    """A bucket or a function URL that gets the viewer's Host refuses the signature."""
+    """A bucket or a function URL that gets the viewer's Host refuses the signature, an API knows it not."""
     hosts = {"216adef6-5c7f-47e4-b989-5492eafa07d3", "bf0718e1-ba1e-49d1-88b1-f726733018ae"}
     for name, p in of_type(tree, "AWS::CloudFront::OriginRequestPolicy").items():
         headers = p["OriginRequestPolicyConfig"]["HeadersConfig"]
@@ -253,13 +257,98 @@ def hosts_are_not_passed_on(tree: Tree) -> Iterator[str]:
         if kind == "allViewer" or (kind == "whitelist" and listed) or (kind == "allExcept" and not listed):
             hosts.add(name)
     for config in distributions(tree):
-        signed = {o["Id"] for o in config["Origins"] if "OriginAccessControlId" in o}
+        signed = {o["Id"] for o in config["Origins"] if "OriginAccessControlId" in o or is_api(o)}
         signed |= {g["Id"] for g in groups(config) if signed & {m["OriginId"] for m in g["Members"]["Items"]}}
         for behavior in behaviors(config):
             policy = behavior.get("OriginRequestPolicyId")
             named = policy["Ref"] if isinstance(policy, dict) else policy
             if behavior["TargetOriginId"] in signed and named in hosts:
                 yield "the viewer's Host for what is signed"
+
+
+def apis_may_call(tree: Tree) -> Iterator[str]:
+    """Each API its function, in time, and none other."""
+    functions = of_type(tree, FUNCTION)
+    allowed = {
+        (p["FunctionName"]["Ref"], re.findall(r"\$\{([A-Za-z]+)\}/", p["SourceArn"]["Fn::Sub"])[0])
+        for p in of_type(tree, "AWS::Lambda::Permission").values()
+        if p["Principal"] == "apigateway.amazonaws.com" and "SourceArn" in p
+    }
+    called: list[tuple[str, str, int]] = []
+    for p in of_type(tree, "AWS::ApiGatewayV2::Integration").values():
+        called.append((p["IntegrationUri"]["Fn::GetAtt"][0], p["ApiId"]["Ref"], p["TimeoutInMillis"]))
+        if p.get("PayloadFormatVersion") != "2.0":
+            yield "the events are not those that the function reads"
+    for p in of_type(tree, "AWS::ApiGateway::Method").values():
+        if p["Integration"]["Type"] == "AWS":
+            name = re.findall(r"functions/\$\{([A-Za-z]+)\.Arn\}", p["Integration"]["Uri"]["Fn::Sub"])[0]
+            called.append((name, p["RestApiId"]["Ref"], p["Integration"]["TimeoutInMillis"]))
+    for name, api, patience_ms in called:
+        if (name, api) not in allowed:
+            yield f"{api} may not call {name}"
+        if functions[name]["Timeout"] * 1000 > patience_ms:
+            yield f"{name} goes on when nobody waits for it"
+
+
+def balancers_know_their_caller(tree: Tree) -> Iterator[str]:
+    """An HTTP API is open to all: by a secret alone the function believes what it is told of viewers."""
+    parameters = tree.get("Parameters", {})
+    secrets: list[Any] = []
+    for name, function in of_type(tree, FUNCTION).items():
+        told = function.get("Environment", {}).get("Variables", {})
+        secret = told.get("caller_secret")
+        secrets += [secret] if secret is not None else []
+        is_hidden = secret is not None and "NoEcho" in parameters.get(secret["Ref"], {})
+        if "trusted_hops" in told and not is_hidden:
+            yield f"{name}: believes anybody"
+    for config in distributions(tree):
+        for origin in filter(is_api, config["Origins"]):
+            said = [
+                header["HeaderValue"]
+                for header in origin.get("OriginCustomHeaders", [])
+                if header["HeaderName"] == "x-edge-secret"
+            ]
+            if said != secrets:
+                yield f"{origin['Id']}: the function refuses CloudFront"
+
+
+def schedules_may_call(tree: Tree) -> Iterator[str]:
+    roles = of_type(tree, "AWS::IAM::Role")
+    for name, schedule in of_type(tree, "AWS::Scheduler::Schedule").items():
+        target = schedule["Target"]
+        role = roles[target["RoleArn"]["Fn::GetAtt"][0]]
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        if "scheduler.amazonaws.com" not in trust["Principal"]["Service"] or "Condition" not in trust:
+            yield f"{name}: its role is for others"
+        allowed = [s["Resource"] for p in role["Policies"] for s in p["PolicyDocument"]["Statement"]]
+        if target["Arn"] not in allowed:
+            yield f"{name}: may not call its function"
+        if not re.fullmatch(r"rate\((1 minute|(?!1 )\d+ minutes)\)", schedule["ScheduleExpression"]):
+            yield f"{name}: {schedule['ScheduleExpression']} is no rate"
+
+
+def tables_are_as_functions_want_them(tree: Tree) -> Iterator[str]:
+    """`health/dynamodb.py` has the names, and reads in batches."""
+    tables, roles = of_type(tree, "AWS::DynamoDB::Table"), of_type(tree, "AWS::IAM::Role")
+    for name, table in tables.items():
+        if table["KeySchema"] != [{"AttributeName": "server", "KeyType": "HASH"}]:
+            yield f"{name}: its key is another"
+        if table.get("TimeToLiveSpecification", {}).get("AttributeName") != "expires":
+            yield f"{name}: grows for ever"
+    for name, function in of_type(tree, FUNCTION).items():
+        told = function.get("Environment", {}).get("Variables", {}).get("health_table")
+        if told is None:
+            continue
+        wanted = {"dynamodb:BatchGetItem"} | ({"dynamodb:PutItem"} if name == "Canary" else set())
+        allowed = {
+            action
+            for policy in roles[function["Role"]["Fn::GetAtt"][0]]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Resource"] == {"Fn::GetAtt": [told["Ref"], "Arn"]}
+            for action in statement["Action"]
+        }
+        if allowed != wanted:
+            yield f"{name}: may {sorted(allowed)}, wants {sorted(wanted)}"
 
 
 def nothing_is_open(tree: Tree) -> Iterator[str]:
@@ -322,6 +411,10 @@ RULES: tuple[Rule, ...] = (
     urls_may_be_called,
     redirects_are_not_kept,
     hosts_are_not_passed_on,
+    apis_may_call,
+    balancers_know_their_caller,
+    schedules_may_call,
+    tables_are_as_functions_want_them,
     nothing_is_open,
     names_are_there,
 )

@@ -20,9 +20,18 @@ def test_every_stack_keeps_every_rule(name: str, part: Part) -> None:
     assert faults(stack_of(VARIANTS[name], part).tree) == []
 
 
+_POOLED = VARIANTS["pools and a REST API"]
+_OF_POOLS = {
+    "apis_may_call",
+    "balancers_know_their_caller",
+    "schedules_may_call",
+    "tables_are_as_functions_want_them",
+}
+
+
 @cache
-def _good() -> Tree:
-    return stack_of(ALL).tree
+def _good(text: str) -> Tree:
+    return stack_of(text).tree
 
 
 def _config(tree: Tree) -> Tree:
@@ -185,6 +194,55 @@ MISTAKES: dict[str, tuple[str, Change]] = {
             HeadersConfig={"HeaderBehavior": "allExcept", "Headers": ["X"]}
         ),
     ),
+    "Host for an API": (
+        "hosts_are_not_passed_on",
+        lambda t: _behavior(t, "/api/*").update(OriginRequestPolicyId="216adef6-5c7f-47e4-b989-5492eafa07d3"),
+    ),
+    "API permission": ("apis_may_call", lambda t: t["Resources"].pop("BalanceApiPermission")),
+    "REST permission": ("apis_may_call", lambda t: t["Resources"].pop("RestApiPermission")),
+    "payload": (
+        "apis_may_call",
+        lambda t: _of(t, "BalanceApiIntegration").update(PayloadFormatVersion="1.0"),
+    ),
+    "API timeout": ("apis_may_call", lambda t: _of(t, "Balance").update(Timeout=60)),
+    "no secret": (
+        "balancers_know_their_caller",
+        lambda t: _of(t, "Balance")["Environment"]["Variables"].pop("caller_secret"),
+    ),
+    "a secret that is shown": (
+        "balancers_know_their_caller",
+        lambda t: t["Parameters"]["CallerSecret"].pop("NoEcho"),
+    ),
+    "a secret that is not told": (
+        "balancers_know_their_caller",
+        lambda t: _origin(t, "api").pop("OriginCustomHeaders"),
+    ),
+    "schedule": (
+        "schedules_may_call",
+        lambda t: _of(t, "CanaryScheduleRole")["Policies"].clear(),
+    ),
+    "any account": (
+        "schedules_may_call",
+        lambda t: _of(t, "CanaryScheduleRole")["AssumeRolePolicyDocument"]["Statement"][0].pop("Condition"),
+    ),
+    "rate": (
+        "schedules_may_call",
+        lambda t: _of(t, "CanarySchedule").update(ScheduleExpression="rate(1 minutes)"),
+    ),
+    "key": (
+        "tables_are_as_functions_want_them",
+        lambda t: _of(t, "HealthTable").update(KeySchema=[{"AttributeName": "node", "KeyType": "HASH"}]),
+    ),
+    "time to live": (
+        "tables_are_as_functions_want_them",
+        lambda t: _of(t, "HealthTable").pop("TimeToLiveSpecification"),
+    ),
+    "a balancer that writes": (
+        "tables_are_as_functions_want_them",
+        lambda t: _of(t, "BalanceRole")["Policies"][0]["PolicyDocument"]["Statement"][1].update(
+            Action=["dynamodb:PutItem"]
+        ),
+    ),
     "every action": (
         "nothing_is_open",
         lambda t: _of(t, "QueueConsumerRole")["Policies"][0]["PolicyDocument"]["Statement"][0].update(
@@ -214,7 +272,7 @@ MISTAKES: dict[str, tuple[str, Change]] = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_rule_finds_its_fault(what: str) -> None:
     rule, change = MISTAKES[what]
-    tree = deepcopy(_good())
+    tree = deepcopy(_good(_POOLED if rule in _OF_POOLS or what == "Host for an API" else ALL))
     change(tree)
     assert rule in {fault.partition(":")[0] for fault in faults(tree)}
 

@@ -22,7 +22,7 @@ from edgeproxy.stack.text import as_json, as_yaml
 from edgeproxy.stack.unexpressed import EXPRESSED, UNEXPRESSED
 
 from .rules import Tree, behaviors, faults
-from .variants import ALL, GROUP, NO_KEY, ORIGINS, ROOT, SHAPES, VARIANTS, own, stack_of, template
+from .variants import ALL, GROUP, NO_KEY, ORIGINS, POOL, ROOT, SHAPES, VARIANTS, own, stack_of, template
 
 
 def distribution(tree: Tree) -> Tree:
@@ -386,6 +386,112 @@ def test_no_setting_is_lost_silently() -> None:
     there = _leaves(schema, schema, "")
     assert there == UNEXPRESSED.keys() | EXPRESSED
     assert not UNEXPRESSED.keys() & EXPRESSED
+
+
+# Pools.
+
+
+def test_a_pool_is_an_api_with_a_secret() -> None:
+    tree = stack_of(POOL).tree
+    origins = {origin["Id"]: origin for origin in distribution(tree)["Origins"]}
+    api = {"Fn::Sub": "${BalanceApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"}
+    assert origins["api"]["DomainName"] == origins["plain"]["DomainName"] == api
+    assert "OriginPath" not in origins["api"]
+    secret = {"HeaderName": "x-edge-secret", "HeaderValue": {"Ref": "CallerSecret"}}
+    assert origins["api"]["OriginCustomHeaders"] == [secret]
+    schedule = tree["Resources"]["CanarySchedule"]["Properties"]
+    assert schedule["ScheduleExpression"] == "rate(2 minutes)"
+    assert tree["Resources"]["Canary"]["Properties"]["Timeout"] == 13
+
+
+def test_variables_of_the_configuration_are_parameters() -> None:
+    tree = stack_of(POOL).tree
+    assert tree["Parameters"]["VariableAPIKEY"]["NoEcho"] is True
+    assert "Default" not in tree["Parameters"]["VariableAPIKEY"]
+    assert tree["Parameters"]["VariableTOKEN"]["Default"] == ""
+    for name in ("Balance", "Canary"):
+        told = tree["Resources"][name]["Properties"]["Environment"]["Variables"]
+        assert told["API_KEY"] == {"Ref": "VariableAPIKEY"}
+
+
+def test_the_zips_of_pools_have_the_configuration() -> None:
+    assert stack_of(POOL).commands == (
+        "edgeproxy package invalidate_on_put",
+        "edgeproxy package --config config.yaml balance canary",
+    )
+    assert stack_of(VARIANTS["unchecked"]).commands == ("edgeproxy package --config config.yaml balance",)
+
+
+def test_without_checks_there_is_no_canary_and_no_table() -> None:
+    kinds = {r["Type"] for r in stack_of(VARIANTS["unchecked"]).tree["Resources"].values()}
+    assert not {"AWS::DynamoDB::Table", "AWS::Scheduler::Schedule", "AWS::ApiGateway::RestApi"} & kinds
+
+
+def test_a_pool_stands_with_the_distribution() -> None:
+    whole, edge, store = (set(stack_of(POOL, part).tree["Resources"]) for part in Part)
+    assert edge | store == whole
+    assert {"Balance", "HealthTable", "CanarySchedule"} <= edge
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            ("interval: 90s", "interval: 5s"),
+            'origins.api.checks.interval: got "5s": is 1m there, as schedules have whole minutes',
+        ),
+        (
+            ("https://a.example.org", "http://10.0.0.1:80"),
+            'origins.api.nodes[0].url: got "http://10.0.0.1:80": functions cannot reach it; what is packed '
+            "wants an address that they can",
+        ),
+        (
+            ("total: 40s", "total: 40s"),
+            'origins.api.timeouts.total: got "40s": the whole request has 29s there',
+        ),
+        (
+            ("\norigins:", "\nhealth: {board: redis, redis_url: 'redis://r:6379'}\norigins:"),
+            'health.board: got "redis": the functions share a table that the stack makes',
+        ),
+    ],
+)
+def test_what_a_pool_has_otherwise_there(change: tuple[str, str], line: str) -> None:
+    told = notes(POOL.replace(*change))
+    assert line in told
+    assert not [one for one in told if "tls_verify" in one or "custom_headers" in one]
+
+
+def test_what_the_function_reads_is_not_lost() -> None:
+    text = POOL.replace("type: pool\n", "type: pool\n    tls_verify: false\n    max_connections: 3\n")
+    assert not [one for one in notes(text) if one.startswith(("origins.api.tls", "origins.api.max"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            POOL.replace("AllViewerExceptHostHeader", "AllViewer"),
+            'behaviors[0].origin_request_policy: got "AllViewer", want one without Host, such as '
+            "AllViewerExceptHostHeader: an API knows its own name alone",
+        ),
+        (
+            POOL + "backfill: {rules: [{}]}",
+            'backfill.rules[0].mode: got "queue", want a source with an http origin, as functions ask no '
+            "other (plain is pool)",
+        ),
+        (
+            POOL.replace("TOKEN:-t", "_T:-t"),
+            "file: got ${_T}, want a name of two or more letters, digits and _ that begins with a letter, as "
+            "Lambda has it",
+        ),
+        (
+            ORIGINS + GROUP + "# REST",
+            "origins: got no pool for a REST API, want one that a behaviour leads to",
+        ),
+    ],
+)
+def test_what_a_pool_cannot_be_there(text: str, line: str) -> None:
+    assert line in refused(text)
 
 
 # Any configuration.

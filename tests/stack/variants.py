@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from edgeproxy.config import Config, parse
+from edgeproxy.config.portion import for_balancing, variables
 from edgeproxy.stack.surroundings import Part, Surroundings
 from edgeproxy.stack.template import Template, template
 
@@ -95,6 +96,30 @@ backfill:
     - {path_pattern: "*"}
 """
 
+POOL = """
+origins:
+  api:
+    type: pool
+    custom_headers: {X-Key: "${API_KEY}"}
+    nodes:
+      - {url: "https://a.example.org", credentials: {token: "${TOKEN:-t}"}}
+      - {url: "https://b.example.org", tier: backup}
+    checks: {path: /health, interval: 90s, timeout: 3s}
+    timeouts: {total: 40s}
+  plain: {type: pool, nodes: [{url: "https://c.example.org"}]}
+  bucket: {type: s3, bucket: assets-of-ours}
+origin_groups:
+  media: {members: [bucket, plain], failover_on: [403, 404]}
+behaviors:
+  - path_pattern: /api/*
+    target_origin: api
+    cache_policy: CachingDisabled
+    origin_request_policy: AllViewerExceptHostHeader
+    allowed_methods: [GET, HEAD, OPTIONS, PUT, PATCH, POST, DELETE]
+  - {path_pattern: /plain/*, target_origin: plain}
+default_behavior: {target_origin: media}
+"""
+
 VARIANTS: dict[str, str] = {
     "single bucket": ORIGINS + "default_behavior: {target_origin: bucket}",
     "single site": ORIGINS + "default_behavior: {target_origin: site}",
@@ -111,13 +136,22 @@ VARIANTS: dict[str, str] = {
     + GROUP.replace("media}", "media, cache_policy: short}")
     + "backfill: {rules: [{mode: redirect, path_pattern: /a/*, max_object: 1MiB}, {mode: redirect}]}",
     "all": ALL,
+    "pools": POOL,
+    "pools and a REST API": f"{POOL}# REST",
+    "unchecked": "origins: {api: {type: pool, nodes: [{url: 'https://a.example.org'}]}}\n"
+    "default_behavior: {target_origin: api}",
 }
 
-SHAPES = [(name, part) for name in VARIANTS for part in Part if (name, part) != ("single site", Part.STORE)]
+SHAPES = [
+    (name, part)
+    for name in VARIANTS
+    for part in Part
+    if (name, part) not in (("single site", Part.STORE), ("unchecked", Part.STORE))
+]
 
 
 def config_of(text: str) -> Config:
-    return parse(text, {})
+    return parse(text, {"API_KEY": "k"})
 
 
 def own() -> Config:
@@ -126,4 +160,5 @@ def own() -> Config:
 
 
 def stack_of(text: str, part: Part = Part.WHOLE) -> Template:
-    return template(config_of(text), Surroundings(part))
+    around = Surroundings(part, variables=variables(for_balancing(text)), has_rest=text.endswith("# REST"))
+    return template(config_of(text), around)

@@ -1,5 +1,6 @@
 """The cache in memory: what it finds again, what goes first, and that it stays within its bytes."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from edgeproxy.core.key import CacheKey
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.storing import Stored
 from edgeproxy.store.memory import Entry, MemoryCache
+from edgeproxy.store.tiers import Tiers
 from tests.core.conftest import steady
 
 MIB = 1024 * 1024
@@ -434,3 +436,61 @@ def test_what_is_asked_for_by_a_hold_is_kept_like_what_is_looked_up() -> None:
     for number in range(500):
         cache.store(key(f"/{number}"), entry(1_000))
         assert hold.entry() is one, number
+
+
+# ---------------------------------------------------------------- purges of everything
+
+
+def filled(count: int, cache: MemoryCache) -> None:
+    for number in range(count):
+        assert cache.store(key(f"/{number}"), entry(b"old"))
+
+
+def test_everything_is_forgotten_at_once_and_its_room_comes_back_by_and_by() -> None:
+    cache = MemoryCache(8 * MIB, MIB)
+    filled(2000, cache)
+    one = cache.find(key("/1999"), Headers)[0]
+    assert one is not None
+    hold = cache.hold(key("/1999"), one)
+    assert hold is not None
+    full = cache.used_bytes
+    assert cache.invalidate(invalidation("/*")) == 2000
+    assert (len(cache), found(cache, key("/1999")), hold.entry()) == (0, None, None)
+    assert cache.invalidate(invalidation("/1999")) == 0
+    assert full // 2 < cache.used_bytes < full, "what is not let go yet still takes its room"
+    cache.store(key("/1999"), entry(b"new"))
+    turns = 0
+    while cache.let_go():
+        turns += 1
+    assert turns > 2
+    assert found(cache, key("/1999")) == b"new"
+    assert cache.used_bytes < full // 1000
+    assert cache.invalidate(invalidation("/*")) == 1
+    assert cache.used_bytes == 0
+
+
+def test_what_is_new_never_waits_for_the_room_of_what_was_purged() -> None:
+    cache = MemoryCache(MIB, MIB)
+    filled(800, cache)
+    assert cache.invalidate(invalidation("/*")) == 800
+    # A second one, while the first is not all let go.
+    filled(300, cache)
+    assert cache.invalidate(invalidation("/*")) == 300
+    assert cache.reserve(MIB)
+    assert cache.used_bytes == MIB
+    cache.release(MIB)
+    assert not cache.let_go()
+
+
+async def test_viewers_come_in_between_while_everything_is_let_go() -> None:
+    cache = MemoryCache(8 * MIB, MIB)
+    tiers = Tiers(cache, None)
+    filled(3000, cache)
+    purging = asyncio.ensure_future(tiers.invalidate(invalidation("/*")))
+    between = 0
+    while not purging.done():
+        assert cache.find(key("/1"), Headers) == (None, False) or not between
+        between += 1
+        await asyncio.sleep(0)
+    assert between > 5
+    assert (purging.result(), cache.used_bytes) == (3000, 0)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
+from edgeproxy.aws import session
+from edgeproxy.backfill import writer
 from tests.conftest import Edge, Script, ScriptedOrigin
 from tests.stories import studio as studios
 from tests.stories.bucket import Bucket
@@ -33,6 +34,12 @@ class House:
 Build = Callable[..., Awaitable[House]]
 
 
+@pytest.fixture(autouse=True)
+def asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is out of order is asked once more at once."""
+    monkeypatch.setattr(writer, "_AGAIN_S", 0.01)
+
+
 @pytest.fixture
 async def s3(moto: str) -> AsyncIterator[Any]:
     options = {
@@ -42,7 +49,7 @@ async def s3(moto: str) -> AsyncIterator[Any]:
         "aws_secret_access_key": "test-secret",
         "config": AioConfig(s3={"addressing_style": "path"}),
     }
-    async with get_session().create_client("s3", **options) as client:
+    async with session().create_client("s3", **options) as client:
         yield client
 
 

@@ -212,7 +212,8 @@ def zeroed(data: bytes) -> bytes:
 
 
 def flipped(data: bytes) -> bytes:
-    return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def longer(data: bytes) -> bytes:

@@ -320,7 +320,7 @@ async def test_a_source_that_may_be_asked_seldom_is_waited_for(
     s3, maker = await scripted(bucket), await scripted(studio)
     rules = "rules: [{mode: generate, sources: [renderer]}]"
     text = config("queue", s3.url, maker.url, policy=OFF).replace(
-        "rules: [{mode: queue}]", f"sources: {{renderer: {{origin: studio, rate: 4}}}}, {rules}"
+        "rules: [{mode: queue}]", f"sources: {{renderer: {{origin: studio, rate: 20}}}}, {rules}"
     )
     e = await edge(text)
     answers = await asyncio.gather(*(e.get(f"/{n}.png") for n in range(6)))

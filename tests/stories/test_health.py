@@ -116,6 +116,8 @@ async def test_gateways_with_one_state_folder_check_together(farm: Farm, edge: O
     await until(lambda: all(member.state.ping for member in pool_of(second).members))
     assert [node.checks for node in farm.nodes.values()] == [1, 1, 1]
     assert [member.state.head for member in pool_of(second).members] == [100, 100, 100]
+    counts = [gateway.gateway.app.state()["checks"] for gateway in (first, second)]
+    assert (counts[0]["pings"], counts[1]["heard"]) == (3, 3)
 
 
 async def test_a_canary_of_its_own(farm: Farm, edge: Open, tmp_path: Path) -> None:

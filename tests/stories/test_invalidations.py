@@ -35,9 +35,13 @@ async def lasting(exchange: Exchange) -> None:
     await exchange.answer(200, b"body", cache_control="max-age=60")
 
 
+# One for all: it has read megabytes of JSON by then.
+_session = Session()
+
+
 def client(port: int, secret: str = "any") -> Any:
     """As an operator makes it: `--endpoint-url` and some keys."""
-    return Session().create_client(
+    return _session.create_client(
         "cloudfront",
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",

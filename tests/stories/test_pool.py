@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from socket import SO_LINGER, SOL_SOCKET
 
 import aiohttp
 import pytest
 
 from edgeproxy import __version__
 from edgeproxy.core.balancing.nodes import Tier
+from edgeproxy.core.balancing.quantiles import noted
 from edgeproxy.core.message import Request
 from edgeproxy.origins.pool import PoolOrigin
 from edgeproxy.origins.pools import Order
@@ -50,6 +53,23 @@ async def hang(exchange: Exchange) -> None:
 async def cut(exchange: Exchange) -> None:
     """Closes instead of answering."""
     exchange.writer.close()
+
+
+def reset_now(exchange: Exchange) -> None:
+    """Breaks the connection off with an RST: what was sent and not read yet is lost too."""
+    socket = exchange.writer.get_extra_info("socket")
+    socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    exchange.writer.transport.abort()
+
+
+async def reset(exchange: Exchange) -> None:
+    reset_now(exchange)
+
+
+async def reset_body(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\nhalf")
+    await asyncio.sleep(0.005)
+    reset_now(exchange)
 
 
 async def cut_body(exchange: Exchange) -> None:
@@ -93,6 +113,15 @@ class Farm:
 
 
 Build = Callable[..., Awaitable[Farm]]
+
+
+async def nothing_under_way(api: Farm) -> None:
+    """Nothing is counted any more as being at a node, and no byte as held."""
+    async with asyncio.timeout(5):
+        while any(member.state.in_flight or member._uses for member in api.pool.members):
+            await asyncio.sleep(0.005)
+    assert not any(member.state.pending or member.state.answering for member in api.pool.members)
+    assert api.pool._room.used_bytes == 0
 
 
 @pytest.fixture
@@ -143,11 +172,13 @@ async def test_a_node_that_gives_up_connections_is_not_ill(farm: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    "does", ["refuse", cut, status(502), status(503)], ids=["refuse", "cut", "502", "503"]
+    "does", ["refuse", cut, reset, status(502), status(503)], ids=["refuse", "cut", "reset", "502", "503"]
 )
 async def test_a_node_that_fails_costs_the_viewer_nothing(farm: Build, does: object) -> None:
+    """It is asked once: what is sent again is sent to another, and counted."""
     api = await farm({"a": does, "b": None})
     code, body, trail = await api.ask()
+    assert api.asked() == ({"b": 1} if does == "refuse" else {"a": 1, "b": 1})
     assert (code, body) == (200, b"b")
     assert trail.startswith("api/a=")
     assert trail.endswith(" api/b=200")
@@ -158,6 +189,56 @@ async def test_a_node_that_fails_costs_the_viewer_nothing(farm: Build, does: obj
 async def test_a_node_that_hangs_is_left_when_its_time_is_up(farm: Build) -> None:
     api = await farm({"a": hang, "b": None}, "timeouts: {first_byte: 100ms}")
     assert await api.ask() == (200, b"b", "api/a=origin-timeout api/b=200")
+
+
+async def drip_head(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 X\r\n")
+    for n in range(100):
+        await exchange.send(b"x-%d: .\r\n" % n)
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("data", [None, b"x" * 100, b"x" * 3000], ids=["none", "held", "streamed"])
+async def test_a_head_that_drips_does_not_buy_time(farm: Build, data: bytes | None) -> None:
+    """The time is for all of the head, from the end of the request."""
+    api = await farm({"a": drip_head}, "timeouts: {first_byte: 100ms}, max_held_body: 1000B")
+    async with asyncio.timeout(0.9):
+        code, _, trail = await api.ask(method="POST" if data else "GET", data=data)
+    assert (code, trail) == (504, "api/a=origin-timeout")
+
+
+async def test_an_answer_may_come_before_all_of_the_body(farm: Build) -> None:
+    async def early(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
+        answered.set()
+        await exchange.reader.readuntil(b"0\r\n\r\n")
+        await exchange.send(b"lf")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 3000
+        await answered.wait()
+        yield b"x" * 3000
+
+    answered = asyncio.Event()
+    api = await farm({"a": early}, "max_held_body: 1000B")
+    assert (await api.ask("/unread", method="POST", data=pieces()))[:2] == (200, b"half")
+
+
+async def test_a_connection_that_was_kept_too_long_is_nobodys_fault(farm: Build) -> None:
+    """RFC 9112 §9.3.1: what may be sent twice goes over another connection, to the same node."""
+
+    async def once(exchange: Exchange) -> None:
+        await exchange.answer(200, b"a")
+        await exchange.reader.readuntil(b"\r\n\r\n")
+        reset_now(exchange)
+
+    api = await farm({"a": once, "b": None}, "idempotent_rpc_methods: [get_block]")
+    read = json.dumps({"id": 1, "method": "get_block"}).encode()
+    for _ in range(3):
+        assert await api.ask() == (200, b"a", "api/a=200")
+        assert await api.ask(method="POST", data=read) == (200, b"a", "api/a=200")
+    assert api.pool.members[0].failures == 0
+    assert (await api.ask(method="POST", data=b"pay"))[0] == 502
 
 
 async def test_what_may_have_been_done_is_not_done_twice(farm: Build) -> None:
@@ -237,8 +318,16 @@ async def test_backups_are_asked_when_all_primaries_have_failed(farm: Build) -> 
 
 @pytest.mark.parametrize(
     ("does", "seen"),
-    [("refuse", 0), (cut, 0), (status(503), 0), (status(500), 5), (cut_body, 5)],
-    ids=["refuse", "cut", "503", "500", "cut-body"],
+    [
+        ("refuse", 0),
+        (cut, 0),
+        (reset, 0),
+        (status(503), 0),
+        (status(500), 5),
+        (cut_body, 5),
+        (reset_body, 5),
+    ],
+    ids=["refuse", "cut", "reset", "503", "500", "cut-body", "reset-body"],
 )
 async def test_a_node_that_fails_five_times_is_left_alone_and_comes_back(
     farm: Build, does: object, seen: int
@@ -377,6 +466,76 @@ async def test_the_race_goes_to_who_answers_a_ping_first(farm: Build) -> None:
     assert [line for line in api.servers["a"].lines if "/ping" not in line] == []
 
 
+async def test_a_race_goes_on_when_the_racers_have_left(farm: Build) -> None:
+    async def does(exchange: Exchange) -> None:
+        if exchange.target == "/ping":
+            pinged.append(exchange)
+            await go.wait()
+        await exchange.answer(200, b"well")
+
+    pinged: list[Exchange] = []
+    go = asyncio.Event()
+    api = await farm({"a": does, "b": does}, "algorithm: race, checks: {path: /ping, interval: 1h}")
+    asking = [asyncio.ensure_future(api.ask()) for _ in range(3)]
+    async with asyncio.timeout(5):
+        # Each races once, and each node has its check.
+        while len(pinged) < 2 * len(asking) + 2:
+            await asyncio.sleep(0.005)
+    ends = [member.endpoint for member in api.pool.members]
+    await api.pool.replace([replace(end, node=replace(end.node, name=f"new-{end.name}")) for end in ends])
+    go.set()
+    for code, _, trail in await asyncio.gather(*asking):
+        assert (code, trail[:8]) == (200, "api/new-")
+    await nothing_under_way(api)
+
+
+@pytest.mark.parametrize(
+    "settings", ["algorithm: race", "algorithm: dns, hedge: true"], ids=["race", "hedge"]
+)
+async def test_one_request_decides_however_many_come_at_once(farm: Build, settings: str) -> None:
+    async def does(exchange: Exchange) -> None:
+        if exchange.target == "/ping":
+            await exchange.answer(200)
+        else:
+            probes.append(exchange)
+            probed.set()
+            await go.wait()
+            await exchange.answer(503)
+
+    async def late(exchange: Exchange) -> None:
+        if exchange.target == "/ping":
+            await probed.wait()
+        await exchange.answer(200)
+
+    probed = asyncio.Event()
+    probes: list[Exchange] = []
+    go = asyncio.Event()
+    go.set()
+    api = await farm(
+        {"a": does, "b": late},
+        f"{settings}, ejection: {{failures: 1}}, checks: {{path: /ping, interval: 1h}}",
+    )
+    async with asyncio.timeout(5):
+        while api.pool.members[0].state.breaker.until is None:
+            await api.ask()
+    for event in (go, probed):
+        event.clear()
+    probes.clear()
+    api.later(6)
+    for _ in range(30):
+        # A hedge comes when all have chosen.
+        api.pool._durations = noted(api.pool._durations, 0.3, api.pool.now())
+    asking = [asyncio.ensure_future(api.pool.fetch(Request("GET", "/x"))) for _ in range(20)]
+    async with asyncio.timeout(5):
+        while sum(task.done() for task in asking) < 19:
+            await asyncio.sleep(0.005)
+    assert len(probes) == 1
+    go.set()
+    for reply in await asyncio.gather(*asking):
+        reply.close()
+    await nothing_under_way(api)
+
+
 async def test_a_race_that_nobody_finishes_is_a_503(farm: Build) -> None:
     api = await farm({"a": status(500), "b": status(500)}, "algorithm: race, checks: {path: /ping}")
     assert (await api.ask())[0] == 503
@@ -423,6 +582,18 @@ async def test_an_object_without_length_is_added_to_if_it_is_whole(farm: Build) 
 
     api = await farm({"a": does}, "annotate: true")
     assert json.loads((await api.ask())[1])["__server__"] == "a"
+
+
+async def test_a_head_does_not_promise_the_nodes_bytes(farm: Build) -> None:
+    """RFC 9110 §9.3.2."""
+
+    async def json_node(exchange: Exchange) -> None:
+        await exchange.answer(200, b'{"a": 1}', content_type="application/json", etag='"x"')
+
+    api = await farm({"a": json_node}, "annotate: true")
+    async with api.edge.viewer.head(api.edge.url + "/x") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+        assert not {"Content-Length", "ETag"} & set(answer.headers)
 
 
 async def test_an_object_that_is_cut_before_it_could_be_added_to_is_an_error(farm: Build) -> None:

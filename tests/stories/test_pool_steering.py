@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from edgeproxy.cli.main import main
 from tests.conftest import Exchange, Script, ScriptedOrigin
 from tests.stories.process import served
+from tests.stories.test_workers import workers as running
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
 
@@ -66,6 +68,9 @@ log: {{access: false}}
             ("a", 6, "node-cordoned"),
             ("b", 6, None),
         ]
+        for pid in running(edge) if workers > 1 else []:
+            # Those that come in their place heed it too.
+            os.kill(pid, signal.SIGKILL)
         assert (await said(path, "pool", "drain", "b", "--pool", "api"))[1].startswith("b: drained")
         async with viewer.get(f"{edge.url}/") as answer:
             assert (answer.status, "Retry-After" in answer.headers) == (503, True)
@@ -114,3 +119,64 @@ server: {{listen: '127.0.0.1:0', workers: {workers}}}
                 assert await answer.text() == "b"
             go.set()
             assert await under_way.text() == "half"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hangup_does_not_end_a_drain(scripted: Starts, tmp_path: Path, workers: int) -> None:
+    go = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
+        await go.wait()
+        await exchange.send(b"lf")
+
+    a = await scripted(slow)
+    text = f"""
+origins: {{api: {{type: pool, nodes: [{{url: "{a.url}", name: a}}]}}}}
+default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}
+log: {{access: false}}
+server: {{listen: '127.0.0.1:0', workers: {workers}}}
+"""
+    async with served(tmp_path, text) as edge, aiohttp.ClientSession() as viewer:
+        assert edge.process.stderr is not None
+        async with viewer.get(f"{edge.url}/") as under_way:
+            edge.process.send_signal(signal.SIGTERM)
+            assert b"draining" in await edge.process.stderr.readline()
+            edge.process.send_signal(signal.SIGHUP)
+            go.set()
+            assert await under_way.text() == "half"
+        assert (await edge.ended())[0] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_cordon_outlives_reloads_and_restarts(scripted: Starts, tmp_path: Path, workers: int) -> None:
+    a, b = await scripted(named("a")), await scripted(named("b"))
+    text = f"""
+origins:
+  api: {{type: pool, algorithm: dns, nodes: [{{url: "{a.url}", name: a}}, {{url: "{b.url}", name: b}}]}}
+default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}
+log: {{access: false}}
+state: {{folder: "{tmp_path / "state"}"}}
+server: {{listen: '127.0.0.1:0'}}"""
+    path = tmp_path / "operator.yaml"
+
+    async def got(url: str) -> str:
+        async with aiohttp.ClientSession() as viewer, viewer.get(f"{url}/") as answer:
+            return await answer.text()
+
+    async with served(tmp_path, text) as edge:
+        path.write_text(f"{text}\nadmin: {{listen: '127.0.0.1:{edge.admin}'}}")
+        assert (await said(path, "pool", "cordon", "a"))[0] == 0
+        # Reached in another way it is the same node to the operator.
+        config = tmp_path / "config.yaml"
+        config.write_text(config.read_text().replace("name: a}", "name: a, path: /x}"))
+        assert edge.process.stderr is not None
+        edge.process.send_signal(signal.SIGHUP)
+        assert b"anew: api" in await edge.process.stderr.readline()
+        assert await got(edge.url) == "b"
+    async with served(tmp_path, text) as edge:
+        path.write_text(f"{text}\nadmin: {{listen: '127.0.0.1:{edge.admin}'}}")
+        assert await got(edge.url) == "b"
+        assert (await said(path, "pool", "uncordon", "a"))[1] == "a: ready, new"
+    async with served(tmp_path, text) as edge:
+        assert await got(edge.url) == "a"

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiobotocore.session import get_session
 
+from edgeproxy.aws import session
 from edgeproxy.store.folder import DiskError
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin, edge_of
 from tests.stories.conftest import Build
@@ -220,7 +220,7 @@ async def test_without_one_it_needs_the_operators_token(scripted: Starts, given:
 async def test_events_come_through_a_queue(scripted: Starts, moto: str, bucket_name: str) -> None:
     origin = await scripted(lasting)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret"}
-    async with get_session().create_client("sqs", "us-east-1", endpoint_url=moto, **keys) as sqs:
+    async with session().create_client("sqs", "us-east-1", endpoint_url=moto, **keys) as sqs:
         url = (await sqs.create_queue(QueueName=bucket_name))["QueueUrl"]
         credentials = "{access_key_id: test, secret_access_key: test-secret}"
         more = f"events: {{sqs: {{url: '{url}', credentials: {credentials}}}}}"

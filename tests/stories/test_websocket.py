@@ -430,6 +430,9 @@ async def test_it_counts_as_a_connection(edge: Edges, scripted: Scripts) -> None
             await asyncio.sleep(0.005)
     async with opened(gateway):
         assert gateway.gateway.listener.connections == 1
+        assert gateway.gateway.app.state()["websockets"] == {"open": 1, "total": 2}
+    await ended(gateway, 2)
+    assert gateway.gateway.app.state()["websockets"] == {"open": 0, "total": 2}
 
 
 async def test_a_drain_does_not_wait_for_it(edge: Edges, scripted: Scripts) -> None:

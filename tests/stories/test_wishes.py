@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from edgeproxy.admin.service import asked_request
+from edgeproxy.admin.asking import asked_request
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]

@@ -31,3 +31,17 @@ def test_pools_are_told_once_each() -> None:
     (told,) = merged_pools([[pool], [pool]])
     assert [(one["name"], one["in_flight"]) for one in told["nodes"]] == [("a", 2), ("b", 2)]
     assert merged_pools([[], []]) == []
+
+
+def test_nodes_are_paired_by_name() -> None:
+    """One worker has heard of other nodes already."""
+    before = {"name": "api", "nodes": [node(), node(name="b", in_flight=3)]}
+    after = {"name": "api", "nodes": [node(name="c"), node(name="b", why="node-down"), node()]}
+    other = {"name": "other", "nodes": [node()]}
+    api, alone = merged_pools([[before, other], [after, other]])
+    assert [(one["name"], one["in_flight"], one["why"]) for one in api["nodes"]] == [
+        ("a", 2, None),
+        ("b", 4, "node-down at 1 of 2 workers"),
+        ("c", 1, None),
+    ]
+    assert [one["in_flight"] for one in alone["nodes"]] == [2]

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
 from edgeproxy.core.balancing.health import Health, Thresholds, Verdict, checked
-from edgeproxy.core.balancing.nodes import Ping
+from edgeproxy.core.balancing.nodes import NodeState, Ping
 
 MAX_SKEW_S = 60.0
 """By how much the clocks of two machines may differ; what is from later than that is not believed."""
 _MAX_WHY = 200
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What comes of a text that is not what was written."""
 
 
@@ -58,6 +58,21 @@ def max_age_s(interval_s: float, timeout_s: float) -> float:
     """How old a finding may be where a check is due every `interval_s` and takes up to `timeout_s`: two may
     have been missed."""
     return 3 * interval_s + timeout_s
+
+
+def known(state: NodeState, finding: Finding | None, ahead_s: float) -> NodeState:
+    """The state of a node that is checked by others alone: what they found counts as found here.
+
+    `ahead_s` is how far the clock of the state is ahead of POSIX time; below zero as a rule. None: there is
+    no finding that may be trusted, and so the node is.
+    """
+    if finding is None:
+        return replace(state, health=Health(), ping=None, head=None)
+    at = finding.at + ahead_s + (finding.took_s or 0.0)
+    health = replace(finding.health, since=finding.health.since + ahead_s)
+    return replace(
+        state, health=health, ping=Ping(at, finding.took_s, finding.head, finding.why), head=finding.head
+    )
 
 
 def text_of(finding: Finding) -> str:

@@ -10,11 +10,12 @@ from edgeproxy.core.balancing.findings import (
     added,
     finding_of,
     is_fresh,
+    known,
     max_age_s,
     text_of,
 )
 from edgeproxy.core.balancing.health import Health, Thresholds, Verdict
-from edgeproxy.core.balancing.nodes import Ping
+from edgeproxy.core.balancing.nodes import Duty, Node, NodeState, Ping, sent
 from tests.core.conftest import rows, steady
 
 THRESHOLDS = Thresholds(fall=3, rise=2)
@@ -78,6 +79,20 @@ def test_is_fresh(age_s: float, expected: bool) -> None:
     assert is_fresh(Finding("a", 1000.0, 0.1), 1000.0 + age_s, max_age_s(5.0, 2.0)) is expected
 
 
+def test_what_others_found_counts_as_found_here() -> None:
+    state = sent(NodeState(Node("a"), duty=Duty.DRAINED), 40.0)
+    down = Finding("api/a", 1000.0, None, 7, Health(Verdict.DOWN, 1, 990.0), "it answered 500", "canary")
+    found = known(state, down, -950.0)
+    assert found.health == Health(Verdict.DOWN, 1, 40.0)
+    assert (found.ping, found.head) == (Ping(50.0, None, 7, "it answered 500"), 7)
+    # What requests have shown stays.
+    assert (found.duty, found.pending, found.breaker) == (state.duty, state.pending, state.breaker)
+    up = known(found, Finding("api/a", 1010.0, 0.5, 8, Health(Verdict.UP, 0, 1005.0)), -950.0)
+    assert (up.ping, up.health.verdict) == (Ping(60.5, 0.5, 8), Verdict.UP)
+    # A finding that is too old is none: a node is not down for ever because nobody checks any more.
+    assert known(found, None, -950.0) == state
+
+
 @steady
 @given(findings)
 def test_the_text_says_all(finding: Finding) -> None:
@@ -97,6 +112,7 @@ def test_the_text_says_all(finding: Finding) -> None:
         "\xff",
         text_of(Finding("a", float("nan"), None)),
         text_of(Finding("a", 1.0, float("inf"))),
+        text_of(Finding("api/a", 1.0, 0.1)).replace('"head": null', '"head": 1e999'),
     ],
 )
 def test_a_text_of_others_is_told_apart(text: str) -> None:

@@ -1,11 +1,11 @@
 """Leaving a server alone that is down."""
 
-from edgeproxy.core.breaker import Breaker
+from edgeproxy.core.source_breaker import SourceBreaker
 
-CLOSED = Breaker(limit=3, rest_s=30)
+CLOSED = SourceBreaker(limit=3, rest_s=30)
 
 
-def failed(times: int, now: float = 100.0) -> Breaker:
+def failed(times: int, now: float = 100.0) -> SourceBreaker:
     breaker = CLOSED
     for _ in range(times):
         breaker = breaker.failed(now)
