@@ -1,6 +1,7 @@
 """The connections to one origin: made when they are needed, kept for a while, and no more than allowed."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -178,7 +179,9 @@ class Connections:
                 server_hostname=place.host.rstrip(".") if place.is_tls else None,
             )
         except BaseException:
-            plug.close()
+            # Its transport closes it, in its time: closed here, its number would soon be another's.
+            with contextlib.suppress(OSError):
+                plug.shutdown(socket.SHUT_RDWR)
             raise
         return connection
 

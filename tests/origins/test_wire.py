@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import gc
 import ipaddress
 import socket
 import ssl
@@ -886,6 +887,42 @@ async def test_with_tls_only_who_says_so_has_ended_a_body(
                     fault = error.reason
                 assert (came, fault) == (size, None if is_told or has_end else Reason.ORIGIN_CUT)
         await serving
+
+
+@pytest.mark.each_loop
+async def test_who_leaves_when_the_handshake_is_done_leaves_nothing_behind(
+    certificate: Path, wire: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is closed by whom it belongs to: its number is soon another's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK + b"content-length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://tls.test:{server.sockets[0].getsockname()[1]}/"
+    w = wire(Patience(1, connect_s=5, max_connections=1), tls_verify=False, address="127.0.0.1")
+    made = Connection.connection_made
+    for _ in range(3):
+        leaving = asyncio.ensure_future(w.exchange("GET", url, Headers()))
+
+        def leaves(self: Connection, transport: asyncio.BaseTransport, leaving: Any = leaving) -> None:
+            made(self, transport)
+            leaving.cancel()
+
+        monkeypatch.setattr(Connection, "connection_made", leaves)
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert leaving.cancelled()
+        monkeypatch.setattr(Connection, "connection_made", made)
+        assert await said(w, url.replace("tls", "other"), "POST") == b"ok"
+    w.close()
+    server.close()
+    await asyncio.sleep(0.01)
+    gc.collect()
 
 
 @pytest.mark.each_loop
