@@ -192,7 +192,10 @@ class Connections:
         found: deque[AddressInfo] | None = self._names.get((place.host, place.port))
         if found is None:
             try:
+                place.host.encode("idna")  # or TLS would break down over it, on a socket that is open
                 hosts = await self._resolver().resolve(place.host, place.port, socket.AF_UNSPEC)
+                if not hosts:
+                    raise OSError(None, "it has no address")
             except (OSError, UnicodeError) as error:
                 raise OriginError(
                     Reason.ORIGIN_UNRESOLVED,

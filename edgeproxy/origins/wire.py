@@ -113,10 +113,14 @@ class Wire:
         text = f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n"
         ends = len(lines) + 2
         is_whole = text.count("\n") == text.count("\r") == ends and "\0" not in text and " " not in target
+        try:
+            written = text.encode()
+        except UnicodeEncodeError:
+            is_whole, written = False, b""
         if not is_whole or not is_true:
             # Nobody must be able to write a second request into the first.  RFC 9112 §11.1, §11.2.
             raise self._fault("was not asked, as the request would not be what it seems")
-        return Question(method, text.encode(), body, length)
+        return Question(method, written, body, length)
 
     def _reply(self, answer: Answer, handshake: Headers | None) -> Reply:
         """`handshake` are the fields of a request for a WebSocket."""

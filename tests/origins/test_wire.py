@@ -315,7 +315,16 @@ async def test_nobody_listens_and_nobody_is_called_so(free_port: int, wire: Wire
     assert (unknown.reason, unknown.failover_as) == (Reason.ORIGIN_UNRESOLVED, 503)
 
 
-@pytest.mark.parametrize("url", ["/a b", "/a\r\nX: y", "/a\nb", "/a\0b"])
+@pytest.mark.parametrize("host", ["a..test", ".test", "x" * 64 + ".test"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_is_no_name_is_not_connected_to(
+    free_port: int, wire: Wires, scheme: str, host: str
+) -> None:
+    error = await refused(wire(address="127.0.0.1"), f"{scheme}://{host}:{free_port}/")
+    assert error.reason is Reason.ORIGIN_UNRESOLVED
+
+
+@pytest.mark.parametrize("url", ["/a b", "/a\r\nX: y", "/a\nb", "/a\0b", "/a\udcffb"])
 async def test_a_request_cannot_be_made_into_two(scripted: Scripted, wire: Wires, url: str) -> None:
     """RFC 9112 §11.1."""
     origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
