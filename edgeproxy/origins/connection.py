@@ -362,7 +362,7 @@ class Connection(asyncio.Protocol):
         body = self._body = Incoming(self)
         self._heard_at = self.loop.time()
         # Only chunks or a length say where the body ends.  RFC 9112 §6.3.
-        self._has_end = not has_body or length is not None or coding is not None
+        self._has_end = not has_body or length is not None or (coding or "").lower() == "chunked"
         # What is let go by in a head is none of the ways to write chunks.  RFC 9112 §2.2, §7.1.
         parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
         waiter.set_result(Answer(head, body, self, self._number, self._has_end))
@@ -547,7 +547,8 @@ def _wrong(version: str, head: Head, codings: list[bytes]) -> str:
     if not version.startswith("1.") or head.status < 100:
         return "its answer is not HTTP/1.1 as it should be"
     if codings:
-        # We ask for no other, and llhttp would take the last of several for the end.  RFC 9112 §6.1, §7.4.
-        return "" if [one.lower() for one in codings] == [b"chunked"] else "its body is in an unknown coding"
+        # We ask for no other, and could not undo it; "identity" is how older servers say none.  RFC 9112 §7.4.
+        known = len(codings) == 1 and codings[0].lower() in (b"chunked", b"identity")
+        return "" if known else "its body is in an unknown coding"
     # llhttp reads more digits than anybody can mean.
     return "its Content-Length is none" if head.length is None and "content-length" in head.headers else ""

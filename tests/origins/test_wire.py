@@ -147,7 +147,9 @@ async def test_an_answer_however_it_is_cut(
     assert origin.asked[0].field("x-a") == "b"
 
 
-@pytest.mark.parametrize("answer", [OK + b"\r\nabc", b"HTTP/1.0 200 OK\r\n\r\nabc"])
+@pytest.mark.parametrize(
+    "answer", [OK + b"\r\nabc", OK + b"transfer-encoding: identity\r\n\r\nabc", b"HTTP/1.0 200 OK\r\n\r\nabc"]
+)
 @pytest.mark.each_loop
 async def test_a_body_that_ends_with_the_connection(scripted: Scripted, wire: Wires, answer: bytes) -> None:
     origin = await scripted(speaks(answer, then_close=True))
