@@ -1,4 +1,4 @@
-"""A viewer that leaves: what is for it alone ends; what is for others, or may have changed something, does not."""
+"""A viewer that leaves: what is for it alone ends; what is for others, or may have written, does not."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
