@@ -547,7 +547,7 @@ def _wrong(version: str, head: Head, codings: list[bytes]) -> str:
     if not version.startswith("1.") or head.status < 100:
         return "its answer is not HTTP/1.1 as it should be"
     if codings:
-        # We ask for no other, and could not undo it; "identity" is how older servers say none.  RFC 9112 §7.4.
+        # We ask for no other, and could not undo it; "identity" is how old servers say none.  RFC 9112 §7.4.
         known = len(codings) == 1 and codings[0].lower() in (b"chunked", b"identity")
         return "" if known else "its body is in an unknown coding"
     # llhttp reads more digits than anybody can mean.
