@@ -81,6 +81,8 @@ def naughty(seed: int) -> Script:
                 await exchange.send(b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nabc")
             elif how == "none":
                 await exchange.send(f"HTTP/1.1 204 None\r\nx-tag: {tag}\r\n\r\n".encode())
+                await taken(exchange)
+                return
             elif how != "early":
                 await breaks(exchange, how)
         else:
@@ -97,13 +99,14 @@ def naughty(seed: int) -> Script:
         else:
             said = body[:half]
         said = head + said
+        # What is too much comes with the rest: what came only after the next question would be its answer.
+        cuts = sorted(chance.randrange(len(said) + (end == "whole")) for _ in range(chance.randrange(4)))
         if kind == "end":
             pass
         elif end == "surplus":
             said += b"SURPLUS"
         elif end == "second":
             said += b"HTTP/1.1 200 OK\r\nx-tag: evil\r\ncontent-length: 4\r\n\r\nevil"
-        cuts = sorted(chance.randrange(len(said) + 1) for _ in range(chance.randrange(4)))
         for start, stop in zip([0, *cuts], [*cuts, len(said)], strict=True):
             await exchange.send(said[start:stop])
             await asyncio.sleep(chance.choice((0, 0, 0.001)))
