@@ -4,7 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md constraints.txt ./
 COPY edgeproxy edgeproxy
 RUN python -m venv /opt/edgeproxy \
- && /opt/edgeproxy/bin/pip install --no-cache-dir --no-compile --constraint constraints.txt .
+ && /opt/edgeproxy/bin/pip install --no-cache-dir --no-compile --constraint constraints.txt '.[redis]'
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin edgeproxy

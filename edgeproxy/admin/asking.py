@@ -24,8 +24,10 @@ def asked_node(query: MultiMapping[str], pools: list[str]) -> tuple[str, str]:
     if not query.get("node"):
         raise ValueError("node: is missing, want the name of a node")
     pool = query.get("pool") or (pools[0] if len(pools) == 1 else "")
+    if not pools:
+        raise ValueError("origins: there is no pool")
     if not pool:
-        raise ValueError(f"pool: is missing, want one of {', '.join(pools) or 'none: there are no pools'}")
+        raise ValueError(f"pool: is missing, want one of {', '.join(pools)}")
     return pool, query["node"]
 
 

@@ -16,7 +16,7 @@ from edgeproxy.cli.look import duration, size, watching
 from edgeproxy.clock import SystemClock
 
 
-@click.group()
+@click.group(short_help="See and steer the jobs that fill the bucket; fill it in bulk.")
 def backfill() -> None:
     """See and steer the jobs of the running gateway that fill the bucket; fill it in bulk."""
 
@@ -59,7 +59,7 @@ def _changed(path: Path, what: str, answer: str, numbers: tuple[int, ...], **fil
     return sum(steered(path, f"/backfill/{what}", one | everything, {})[answer] for one in wanted)
 
 
-@backfill.command()
+@backfill.command(short_help="List jobs, the newest first.")
 @CONFIG
 @_filtered
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many.")
@@ -104,7 +104,7 @@ def show(path: Path, as_json: bool, number: int) -> None:
             click.echo("\n".join(f"{name:<10}  {printable(str(value))}" for name, value in told.items()))
 
 
-@backfill.command()
+@backfill.command(short_help="Queue jobs again, by number or filter.")
 @CONFIG
 @_filtered
 @click.argument("numbers", nargs=-1, type=click.IntRange(1))
@@ -117,7 +117,7 @@ def retry(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
     click.echo(f"queued again: {_changed(path, 'retry', 'queued', numbers, **filters)}")
 
 
-@backfill.command()
+@backfill.command(short_help="Let jobs be done no more, by number or filter.")
 @CONFIG
 @_filtered
 @click.argument("numbers", nargs=-1, type=click.IntRange(1))
@@ -131,7 +131,7 @@ def cancel(path: Path, numbers: tuple[int, ...], **filters: Any) -> None:
     click.echo(f"cancelled: {done}")
 
 
-@backfill.command()
+@backfill.command(short_help="Begin no more jobs; viewers' misses are still queued.")
 @CONFIG
 def pause(path: Path) -> None:
     """Begin no more jobs; those that are at work go on, and viewers' misses are still queued.
@@ -142,7 +142,7 @@ def pause(path: Path) -> None:
     click.echo("paused")
 
 
-@backfill.command()
+@backfill.command(short_help="Begin jobs again.")
 @CONFIG
 def resume(path: Path) -> None:
     """Begin jobs again; with backfill.queue: sqs only this gateway."""
@@ -150,7 +150,7 @@ def resume(path: Path) -> None:
     click.echo("resumed")
 
 
-@backfill.command()
+@backfill.command(short_help="Wait until no job waits or is at work.")
 @CONFIG
 def wait(path: Path) -> None:
     """Wait until no job waits or is at work, and show how far that is.
@@ -179,7 +179,7 @@ def wait(path: Path) -> None:
 _GROUP = click.option("--group", help="The origin group; all, where it is not given.")
 
 
-@backfill.command()
+@backfill.command(short_help="Replace the objects of PATHS that are new at the source.")
 @CONFIG
 @_GROUP
 @click.argument("paths", nargs=-1, required=True)
@@ -192,7 +192,7 @@ def refresh(path: Path, group: str | None, paths: tuple[str, ...]) -> None:
     click.echo(", ".join(f"{word}: {number}" for word, number in sorted(said.items())))
 
 
-@backfill.command()
+@backfill.command(short_help="Do not fill what was deleted on purpose, for a while.")
 @CONFIG
 @_GROUP
 @click.option("--for", "lasting", default="1d", show_default=True, help="How long; 0s = fill them again.")

@@ -14,7 +14,7 @@ from edgeproxy.core.balancing.findings import Finding
 from edgeproxy.core.balancing.health import Verdict
 
 
-@click.command()
+@click.command(short_help="Check the nodes of all pools, for all who serve.")
 @CONFIG
 @click.option("--once", is_flag=True, help="Check every node once, and print what was found.")
 @click.option("--json", "as_json", is_flag=True, help="With --once, as JSON.")

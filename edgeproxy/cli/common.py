@@ -29,7 +29,7 @@ def loaded(path: Path) -> Config:
     try:
         return load(path)
     except ConfigError as error:
-        fail(str(error))
+        fail(str(error) if path.exists() else f"{error}; --config names another")
 
 
 def asked(config: Config, path: str, parameters: dict[str, Any], body: Any = None) -> Any:
@@ -70,7 +70,8 @@ def steered(path: Path, where: str, parameters: dict[str, Any], body: Any = None
     config = loaded(path)
     answer = asked(config, where, parameters, body)
     if answer is None:
-        fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+        none = f"no gateway answers on http://{config.admin.listen}, the admin.listen of {path}"
+        fail(f"{none}: edgeproxy serve starts one, --config names another's", status=1)
     return answer
 
 

@@ -27,7 +27,7 @@ class _Bytes(click.ParamType[int]):
             self.fail(f'got "{value}", want {error}', param, context)
 
 
-@click.command()
+@click.command(short_help="Copy all that lists, access logs or a listing name.")
 @CONFIG
 @click.option(
     "--list",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edgeproxy import __version__
-from edgeproxy.cli.common import CONFIG, asked, fail, loaded
+from edgeproxy.cli.common import CONFIG, asked, fail, loaded, steered
 from edgeproxy.config import Config, load
 
 _ELSEWHERE = ("backfill", "canary", "package", "pool", "template", "worker")
@@ -63,7 +63,8 @@ def serve(path: Path) -> None:
     except StartError as error:
         fail(str(error), status=1)
     except ListenError as error:
-        fail(str(error))
+        setting = "admin" if error.address == str(config.admin.listen) else "server"
+        fail(f"{path}: {setting}.listen: {error}")
     except DiskError as error:
         fail(f"{path}: cache.disk.folder: {error}")
     except QueueError as error:
@@ -73,7 +74,7 @@ def serve(path: Path) -> None:
     sys.exit(status)
 
 
-@main.command()
+@main.command(short_help="Print the effective configuration, or what is wrong with it.")
 @CONFIG
 def check(path: Path) -> None:
     """Print the effective configuration, or everything that is wrong with it."""
@@ -155,16 +156,13 @@ def _explained_offline(config: Config, request: Any) -> Any:
 @click.option("--ready", is_flag=True, help="Say nothing; exit status 0 if viewers are served, else 1.")
 def status(path: Path, ready: bool) -> None:
     """Print the state of the running gateway as JSON."""
-    config = loaded(path)
-    answer = asked(config, "/readyz" if ready else "/stats", {})
-    if answer is None:
-        fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+    answer = steered(path, "/readyz" if ready else "/stats", {})
     if ready:
         sys.exit(0 if answer["status"] == "ready" else 1)
     click.echo(json.dumps(answer, indent=2))
 
 
-@main.command()
+@main.command(short_help="Make the running gateway forget PATHS, prefixes or tags.")
 @CONFIG
 @click.argument("paths", nargs=-1, required=True)
 def purge(path: Path, paths: tuple[str, ...]) -> None:
@@ -172,15 +170,18 @@ def purge(path: Path, paths: tuple[str, ...]) -> None:
 
     All variants go, also what is being fetched at this moment. The bucket is not touched.
     """
-    config = loaded(path)
-    answer = asked(config, "/purge", {}, {"paths": list(paths)})
-    if answer is None:
-        fail(f"no gateway answers on http://{config.admin.listen}", status=1)
+    answer = steered(path, "/purge", {}, {"paths": list(paths)})
     click.echo(f"purged: {answer['purged']} stored")
 
 
-@main.command()
-@click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 takes a free one.")
+@main.command(short_help="Start an S3, a full origin and the gateway, here and now.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the gateway; 0 takes a free one.",
+)
 @click.option("--demo", is_flag=True, help="Try the three things that the lab suggests, show them, and end.")
 @click.option(
     "--site-only", "site", metavar="ADDRESS", help="Only the full origin with its files, on ADDRESS."

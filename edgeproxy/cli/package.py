@@ -68,7 +68,7 @@ def package(
 
     unknown = [name for name in functions if name not in BY_NAME]
     if unknown:
-        fail(f"got {unknown[0]}, want one of {', '.join(BY_NAME)}")
+        fail(f'FUNCTION: got "{unknown[0]}", want one of {", ".join(BY_NAME)}')
     given: dict[str, str] = {}
     for setting in settings:
         name, is_there, value = setting.partition("=")

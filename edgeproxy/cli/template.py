@@ -9,7 +9,7 @@ from edgeproxy.packaging.platform import PYTHONS
 from edgeproxy.stack.surroundings import Part
 
 
-@click.command()
+@click.command(short_help="Print the configuration as a CloudFormation stack (SAM).")
 @CONFIG
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file.  [standard output]")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)

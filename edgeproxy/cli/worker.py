@@ -11,7 +11,7 @@ from edgeproxy.config import Config
 from edgeproxy.config.units import Address, address
 
 
-@click.command()
+@click.command(short_help="Work at the jobs that gateways and others queue.")
 @CONFIG
 @click.option("--admin", metavar="ADDRESS", help="Have an admin port there, such as 127.0.0.1:8082.")
 @click.option(
@@ -47,7 +47,7 @@ def worker(path: Path, admin: str | None, concurrency: int | None) -> None:
     try:
         status = run(fill(config, observers, say, has_admin=listen is not None))
     except ListenError as error:
-        fail(str(error))
+        fail(f"--admin: {error}")
     except QueueError as error:
         fail(f"{path}: {error}")
     finally:

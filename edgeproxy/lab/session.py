@@ -146,7 +146,7 @@ def _introduce(console: Console, lab: Lab) -> None:
         f"  bucket   {lab.bucket.endpoint}/{lab.bucket.name}  S3, empty",
         f"  site     {lab.site}  the full origin, {SITE_LATENCY_S * 1000:g} ms away, {len(lab.files)} files",
         f"  admin    http://{lab.gateway.admin}  /stats and /explain",
-        f"  config   {lab.config_path}",
+        f"  config   {lab.config_path}  for edgeproxy explain, status, purge: --config",
         "",
         "Try, in another terminal:",
         "",

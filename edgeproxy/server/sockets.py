@@ -12,6 +12,7 @@ class ListenError(Exception):
 
     def __init__(self, address: str, cause: OSError) -> None:
         why = os.strerror(cause.errno) if cause.errno else str(cause)
+        self.address = address
         super().__init__(f"cannot listen on {address} ({why})")
 
 
