@@ -7,25 +7,24 @@ import asyncio
 import contextlib
 import select
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import cast
 
 import httptools
 
-from edgeproxy.core.errors import EdgeError, OriginError, timed_out
+from edgeproxy.core.errors import OriginError, timed_out
+from edgeproxy.core.framing import flaw, framing
 from edgeproxy.core.message import Head, Headers, field_text
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.duplex import Duplex
 from edgeproxy.origins.incoming import Incoming
+from edgeproxy.origins.outgoing import PIECE_BYTES, Outgoing
 
 MAX_HEAD_BYTES = 32_768
 """CloudFront's limit for the head of an origin's answer."""
 _MAX_INTERIM = 100
 """Interim answers to one request; more are a fault."""
-_TOGETHER_BYTES = 64 * 1024
-"""A body up to here goes out in one piece with its head, and what is longer in pieces of this size."""
-_BODILESS = frozenset({204, 304})
 _CODING = b"transfer-encoding"
 
 
@@ -86,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._number = 0
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
-        self._may_write: asyncio.Future[None] | None = None
+        self._outgoing: Outgoing | None = None
         self._sending: asyncio.Task[None] | None = None
         self._begin("")
 
@@ -126,6 +125,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, though not by descent
+        self._outgoing = Outgoing(self._transport, self._origin, self._read_s)
         self._tls = transport.get_extra_info("ssl_object")
         if hasattr(select, "poll"):
             self._peek = select.poll()
@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         self._begin(question.method)
         number = self._number = self._number + 1
         self._is_busy = True
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._outgoing is None:
             self._end()
             raise self._gone()
         self._parser = httptools.HttpResponseParser(self)
@@ -150,7 +150,8 @@ class Connection(asyncio.Protocol):
         waiter: asyncio.Future[Answer] = self.loop.create_future()
         self._waiter = waiter
         body = question.body
-        if isinstance(body, bytes) and len(body) <= _TOGETHER_BYTES:
+        if isinstance(body, bytes) and len(body) <= PIECE_BYTES:
+            # In one piece with the head.
             transport.write(question.head + body)
             self._sent()
         elif body is None:
@@ -158,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._sent()
         else:
             transport.write(question.head)
-            self._sending = self.loop.create_task(self._send(body, question.length))
+            self._sending = self.loop.create_task(self._send(self._outgoing, body, question.length))
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -185,22 +186,16 @@ class Connection(asyncio.Protocol):
 
     # What is sent
 
-    async def _send(self, body: AsyncIterable[bytes] | bytes, length: int | None) -> None:
-        """Send the body, piece by piece, so that others get their turns."""
+    async def _send(self, outgoing: Outgoing, body: AsyncIterable[bytes] | bytes, length: int | None) -> None:
         try:
-            if isinstance(body, bytes):
-                for start in range(0, len(body), _TOGETHER_BYTES):
-                    await self._write(body[start : start + _TOGETHER_BYTES])
-            else:
-                await self._pour(body, length)
+            await outgoing.send(body, length)
         except asyncio.CancelledError:
             if self._sending is asyncio.current_task():
                 # It was not us: what the body comes from was broken off.
                 self._fail(self._fault("the request broke off"))
             raise
-        except (EdgeError, OSError, ValueError) as error:
-            fault = error if isinstance(error, EdgeError) else self._fault("the request broke off")
-            self._fail(fault)
+        except (OSError, ValueError):
+            self._fail(self._fault("the request broke off"))
         except Exception as error:
             # What is wrong with the body is for whoever gave it, not for the loop's log.
             self._fail(error)
@@ -208,47 +203,15 @@ class Connection(asyncio.Protocol):
             self._sending = None
             self._sent()
 
-    async def _pour(self, body: AsyncIterable[bytes], length: int | None) -> None:
-        count = 0
-        try:
-            async for piece in body:
-                if not piece:
-                    continue
-                count += len(piece)
-                if length is None:
-                    await self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                elif count <= length:
-                    await self._write(piece)
-        finally:
-            if isinstance(body, AsyncGenerator):
-                await body.aclose()
-        if length is None:
-            await self._write(b"0\r\n\r\n")
-        elif count != length:
-            raise ValueError("the body has another length than its head says")
-
-    async def _write(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        transport.write(data)
-        if self._may_write is not None:
-            # An origin that takes nothing is as silent as one that says nothing.
-            try:
-                async with asyncio.timeout(self._read_s):
-                    await asyncio.shield(self._may_write)
-            except TimeoutError:
-                raise timed_out(self._origin, "sending the request", self._read_s) from None
-
     def pause_writing(self) -> None:
         """The origin does not keep up."""
-        self._may_write = self.loop.create_future()
+        if self._outgoing is not None:
+            self._outgoing.pause()
 
     def resume_writing(self) -> None:
         """It does again."""
-        waiter, self._may_write = self._may_write, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._outgoing is not None:
+            self._outgoing.resume()
 
     def _sent(self) -> None:
         """The request is out: from now on the origin is waited for."""
@@ -343,35 +306,23 @@ class Connection(asyncio.Protocol):
         fields = Headers((name.decode("latin-1"), field_text(value.rstrip(b" \t"))) for name, value in pairs)
         head = Head(status, fields)
         version = parser.get_http_version()
-        coding, length = fields.get("transfer-encoding"), head.length
-        wrong = _wrong(version, head, [value for name, value in pairs if name.lower() == _CODING])
+        wrong = flaw(version, head, [value for name, value in pairs if name.lower() == _CODING])
         if wrong:
             self._fail(self._fault(wrong))
             return
-        has_body = self._method != "HEAD" and status not in _BODILESS and status != 101
-        # What needs no end, as it has no body, does not need the connection's either; llhttp knows no HEAD.
-        is_bare = self._method == "HEAD" and version == "1.1"
-        self._is_kept = (
-            (parser.should_keep_alive() or is_bare)
-            and "close" not in (fields.get("connection") or "").lower()
-            # RFC 9112 §6.1.
-            and (coding is None or version == "1.1")
-            # A server that believes to have sent a body may do so yet.
-            and (status != 204 or not (coding or length))
-        )
+        frame = framing(self._method, version, head, keeps_alive=parser.should_keep_alive())
+        self._is_kept, self._has_end = frame.is_kept, frame.is_delimited
         body = self._body = Incoming(self)
         self._heard_at = self.loop.time()
-        # Only chunks or a length say where the body ends.  RFC 9112 §6.3.
-        self._has_end = not has_body or length is not None or (coding or "").lower() == "chunked"
         # What is let go by in a head is none of the ways to write chunks.  RFC 9112 §2.2, §7.1.
         parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
-        waiter.set_result(Answer(head, body, self, self._number, self._has_end))
+        waiter.set_result(Answer(head, body, self, self._number, frame.is_delimited))
         self._is_switched = status == 101
-        if not has_body:
+        if not frame.has_body:
             self._complete()
-        elif length:
-            self._left = length
-        if has_body and self._silence_s != self._read_s and self._is_sent:
+        elif frame.length:
+            self._left = frame.length
+        if frame.has_body and self._silence_s != self._read_s and self._is_sent:
             self._watch(self._silence_s)
 
     def on_body(self, data: bytes) -> None:
@@ -432,7 +383,7 @@ class Connection(asyncio.Protocol):
         """Take what has come: uvloop keeps it if the connection ends while it is not read."""
         with contextlib.suppress(ssl.SSLError):
             while self._is_busy:
-                data = tls.read(_TOGETHER_BYTES)
+                data = tls.read(PIECE_BYTES)
                 if not data:
                     self.eof_received()
                     break
@@ -540,15 +491,3 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "busy" if self._is_busy else "idle"
         return f"Connection({self._origin!r}, {state})"
-
-
-def _wrong(version: str, head: Head, codings: list[bytes]) -> str:
-    """What is wrong with a head that llhttp lets pass; "" for nothing. `codings` as they came."""
-    if not version.startswith("1.") or head.status < 100:
-        return "its answer is not HTTP/1.1 as it should be"
-    if codings:
-        # We ask for no other, and could not undo it; "identity" is how old servers say none.  RFC 9112 §7.4.
-        known = len(codings) == 1 and codings[0].lower() in (b"chunked", b"identity")
-        return "" if known else "its body is in an unknown coding"
-    # llhttp reads more digits than anybody can mean.
-    return "its Content-Length is none" if head.length is None and "content-length" in head.headers else ""
