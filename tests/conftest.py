@@ -103,12 +103,16 @@ class ScriptedOrigin:
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
-    """The loop that `edgeproxy serve` runs on."""
+    """The loop that `edgeproxy serve` runs on; where it matters, that of others too."""
+    own: dict[str, Callable[[], Any]] = {"asyncio": asyncio.new_event_loop}
     try:
         import uvloop
     except ImportError:
-        return {"asyncio": asyncio.new_event_loop}
-    return {"uvloop": uvloop.new_event_loop}
+        return own
+    if os.environ.get("EDGEPROXY_TEST_LOOP") == "asyncio":  # noqa: TID251 - for a run by hand
+        return own
+    fast: dict[str, Callable[[], Any]] = {"uvloop": uvloop.new_event_loop}
+    return fast | own if item.get_closest_marker("each_loop") is not None else fast
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class Invalidations:
 
     app: Operated
     distribution_id: str
-    token: str | None
+    token: str | None = field(repr=False)
     now: Callable[[], float]
     history: History = field(default_factory=History)
 
@@ -45,6 +45,7 @@ class Invalidations:
         router.add_post(path, self._answering(self._create))
         router.add_get(path, self._answering(self._list))
         router.add_get(f"{path}/{{id}}", self._answering(self._get))
+        router.add_route("*", f"{ROOT}{{rest:.*}}", self._answering(self._nothing))
 
     def _answering(self, handler: _Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
@@ -70,10 +71,12 @@ class Invalidations:
             body = await body_of(request, _MAX_BODY)
         except TooLargeError:
             raise ApiError("BatchTooLarge", 413, f"Your request has more than {_MAX_BODY} bytes.") from None
+        except web.RequestPayloadError:
+            raise ApiError("MalformedInput", 400, "The body is not in its Content-Encoding.") from None
         if not is_bearer and not self._is_signed(request, body):
             said = "The signature is not that of the admin token as secret access key, or 15 minutes old."
             raise ApiError("SignatureDoesNotMatch", 403, said)
-        if request.match_info["distribution"] != self.distribution_id:
+        if request.match_info.get("distribution", self.distribution_id) != self.distribution_id:
             raise ApiError("NoSuchDistribution", 404, "The specified distribution does not exist.")
         return body
 
@@ -109,6 +112,12 @@ class Invalidations:
 
     async def _get(self, request: web.Request, _: bytes) -> web.Response:
         return _xml(invalidation_xml(self.history.find(request.match_info["id"])))
+
+    async def _nothing(self, request: web.Request, _: bytes) -> web.Response:
+        """SDKs make sense of an error in XML alone."""
+        known = f"{ROOT}distribution/{self.distribution_id}/invalidation"
+        said = "Only CreateInvalidation, GetInvalidation and ListInvalidations are answered"
+        raise ApiError("NoSuchResource", 404, f"{said}, at {known}.")
 
     async def _list(self, request: web.Request, _: bytes) -> web.Response:
         text = request.query.get("MaxItems", "") or str(_MAX_ITEMS)

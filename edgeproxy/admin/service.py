@@ -5,7 +5,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -26,8 +26,8 @@ _OPEN = frozenset({"/healthz", "/readyz"})
 class Doorkeeping:
     """Who may ask, and what we are called."""
 
-    token: str | None = None
-    events_token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    events_token: str | None = field(default=None, repr=False)
     """What S3 servers have; None: as everybody else."""
     distribution_id: str = "local"
 
@@ -185,5 +185,7 @@ def _guard(door: Doorkeeping) -> "web.middleware":  # type: ignore[valid-type]
             return await handler(request)  # type: ignore[misc,no-any-return]
         except NotDoneError as error:
             return web.json_response({"error": str(error)}, status=503)
+        except web.RequestPayloadError:
+            return web.json_response({"error": "body: is not in its Content-Encoding"}, status=400)
 
     return guard

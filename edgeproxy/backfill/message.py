@@ -26,9 +26,9 @@ MAX_OBJECT_BYTES = 5 * 2**40
 # Nothing that would end a request line, or the target in it, early.
 # A surrogate that stands for no byte is none either.
 _PATH = re.compile(r"/[^\x00-\x20\x7f?#\ud800-\udc7f\udd00-\udfff]*")
-_QUERY = re.compile(r"[^\x00-\x20\x7f#]*")
+_QUERY = re.compile(r"[^\x00-\x20\x7f#\ud800-\udc7f\udd00-\udfff]*")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udc7f\udd00-\udfff]*")
 
 
 class MessageError(ValueError):

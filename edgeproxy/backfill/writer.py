@@ -188,7 +188,7 @@ class BucketWriter:
 
         Raises `WriteError`; what the body raises passes through. No part stays behind.
         """
-        if not _is_text(key):
+        if not key or not _is_text(key):  # without a key it would be the bucket that is written
             return Skipped(Reason.BAD_KEY)
         writing = _Writing(self, key, head, manner)
         try:

@@ -150,7 +150,7 @@ def on_missing(sent: Request, status: int, rules: tuple[Rule, ...], prefix: str 
     if "authorization" in sent.headers:
         return Reason.AUTHORIZATION
     key = object_key(sent.path, prefix)
-    return Fill(key, rule) if _is_key(key) else Reason.BAD_KEY
+    return Fill(key, rule) if is_key(key) else Reason.BAD_KEY
 
 
 def rule_for(path: str, rules: tuple[Rule, ...]) -> Rule | None:
@@ -165,10 +165,11 @@ def unfit_key(key: CacheKey, prefix: str = "") -> Reason | None:
         return Reason.QUERY_IN_KEY
     if key.cookies or any(value is not None for name, value in key.headers if name != "accept-encoding"):
         return Reason.VARIES
-    return None if _is_key(object_key(key.path, prefix)) else Reason.BAD_KEY
+    return None if is_key(object_key(key.path, prefix)) else Reason.BAD_KEY
 
 
-def _is_key(name: bytes) -> bool:
+def is_key(name: bytes) -> bool:
+    """Whether an object that is served can have this name in a bucket.  S3 User Guide, "Object key names"."""
     return 0 < len(name) <= MAX_KEY_BYTES and not name.endswith(b"/")
 
 

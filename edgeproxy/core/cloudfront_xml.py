@@ -3,6 +3,7 @@
 CloudFront API Reference, "CreateInvalidation", "GetInvalidation", "ListInvalidations".
 """
 
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 from xml.sax.saxutils import escape
@@ -11,6 +12,10 @@ from edgeproxy.core.batch import ApiError, Batch, Page, Recorded
 
 _NAMESPACE = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 _MAX_DEPTH = 8
+_MAX_ELEMENTS = 20_000
+"""More than any batch has that is taken: whoever sends a million of them must not keep viewers waiting."""
+_IN_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0 §2.2."""
 
 
 @dataclass(slots=True)
@@ -33,6 +38,7 @@ class _Reader:
     def __init__(self) -> None:
         self.top = _Element("")
         self._open = [self.top]
+        self._count = 0
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -53,6 +59,10 @@ class _Reader:
     def _start(self, name: str, _: dict[str, str]) -> None:
         if len(self._open) > _MAX_DEPTH:
             raise _malformed("too many elements within elements")
+        self._count += 1
+        if self._count > _MAX_ELEMENTS:
+            said = f"Your request has more than {_MAX_ELEMENTS} elements."
+            raise ApiError("BatchTooLarge", 413, said)
         element = _Element(name.rpartition(" ")[2])
         self._open[-1].parts.append(element)
         self._open.append(element)
@@ -70,7 +80,7 @@ class _Reader:
 def batch_of(body: bytes) -> Batch:
     """The batch in the body of CreateInvalidation.
 
-    Raises `ApiError`: `MissingBody`, `MalformedInput`, `InconsistentQuantities`.
+    Raises `ApiError`: `MissingBody`, `MalformedInput`, `InconsistentQuantities`, `BatchTooLarge`.
     """
     if not body.strip():
         raise ApiError("MissingBody", 400, "This operation requires a body.")
@@ -129,7 +139,8 @@ def _summary(recorded: Recorded) -> str:
 
 
 def _leaf(name: str, value: object) -> str:
-    return f"<{name}>{escape(str(value), {chr(13): '&#13;'})}</{name}>"
+    text = _IN_NO_XML.sub("\ufffd", str(value))
+    return f"<{name}>{escape(text, {chr(13): '&#13;'})}</{name}>"
 
 
 def _document(name: str, inner: str) -> bytes:

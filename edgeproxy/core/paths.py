@@ -127,7 +127,7 @@ def object_key(path: str, prefix: str = "") -> bytes:
 
     `prefix` is an origin path such as "/site"; it goes in front.
     """
-    return unquote_to_bytes(f"{prefix}{path}"[1:])
+    return unquote_to_bytes(f"{prefix}{path}"[1:].encode("utf-8", "surrogateescape"))
 
 
 def object_path(path: str) -> str:

@@ -1,5 +1,6 @@
 """The bucket that a function fills, and the source that it fills it from."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,11 +12,11 @@ from edgeproxy.backfill.message import MAX_OBJECT_BYTES
 from edgeproxy.backfill.uploads import Uploads
 from edgeproxy.backfill.writer import BucketWriter, Manner
 from edgeproxy.clock import SystemClock
-from edgeproxy.core.backfilling import MAX_KEY_BYTES
-from edgeproxy.core.errors import EdgeError, WriteError
+from edgeproxy.core.backfilling import is_key
+from edgeproxy.core.errors import EdgeError, RequestError, WriteError, timed_out
 from edgeproxy.core.key import Pick, Selection
 from edgeproxy.core.message import Request
-from edgeproxy.core.paths import object_key
+from edgeproxy.core.paths import normalise, object_key
 from edgeproxy.core.provenance import notes
 from edgeproxy.core.reason import Reason
 from edgeproxy.core.sourcing import Supplier, Template, request_of
@@ -61,8 +62,11 @@ async def writer() -> BucketWriter:
 
 def key_of(path: str) -> bytes | Reason:
     """The key of the object that `path` names, below the setting `s3_prefix`; or why there can be none."""
-    key = object_key(path, settings.text("s3_prefix", default=""))
-    return key if key and not key.endswith(b"/") and len(key) <= MAX_KEY_BYTES else Reason.BAD_KEY
+    try:
+        key = object_key(path, settings.folder("s3_prefix"))
+    except UnicodeEncodeError:
+        return Reason.BAD_KEY
+    return key if is_key(key) else Reason.BAD_KEY
 
 
 def source() -> Supplier:
@@ -93,28 +97,45 @@ def _selection(name: str, *, lower: bool = False) -> Selection:
 
 
 async def filled(
-    asked: Request, key: bytes, endpoint: str, *, timeout_s: float, watch: Watch = lambda reply: reply
+    asked: Request,
+    key: bytes,
+    endpoint: str,
+    *,
+    timeout_s: float,
+    max_bytes: int = MAX_OBJECT_BYTES,
+    watch: Watch = lambda reply: reply,
 ) -> Outcome:
     """Copy what `source` has at `endpoint` for a viewer's request, unless there is something under `key`.
 
-    Raises nothing of ours but `SettingError`.
+    It takes `timeout_s` at most, whoever is slow. Raises nothing of ours but `SettingError`.
     """
-    sent = request_of(source(), asked.path, key, asked.query, asked.headers.pairs)
+    if not is_key(key):
+        return Skipped(Reason.BAD_KEY)
+    try:
+        # An escaped slash or a dot segment may be another object's path at the source, or lead out of the
+        # endpoint's own path.
+        path = normalise(asked.path)
+    except RequestError as error:
+        return Skipped(error.reason)
+    sent = request_of(source(), path, key, asked.query, asked.headers.pairs)
     if isinstance(sent, Reason):
         return Skipped(sent)
     url = endpoint + sent.target
+    most = min(max_bytes, int(settings.number("max_object_bytes", MAX_OBJECT_BYTES)))
     try:
-        bucket = await writer()
-        if await bucket.look(key) is not None:
-            return Skipped(Reason.EXISTS)
-        async with fetched("GET", url, sent.headers, timeout_s=timeout_s) as reply:
-            noted = notes(reply.head, url, f"edgeproxy/{__version__}")
-            return await copied(watch(reply), key, bucket, Manner(_max_bytes(), noted))
+        async with asyncio.timeout(timeout_s):
+            bucket = await writer()
+            if await bucket.look(key) is not None:
+                return Skipped(Reason.EXISTS)
+            async with fetched("GET", url, sent.headers, timeout_s=timeout_s) as reply:
+                noted = notes(reply.head, url, f"edgeproxy/{__version__}")
+                return await copied(watch(reply), key, bucket, Manner(most, noted))
+    except TimeoutError:
+        late = timed_out("source and bucket", "the copy", round(timeout_s, 1))
+        return Failed(late.reason, late.message)
+    except RequestError as error:
+        return Skipped(error.reason)
     except WriteError as error:
         return Failed(error.reason, error.message, error.is_final)
     except EdgeError as error:
         return Failed(error.reason, error.message)
-
-
-def _max_bytes() -> int:
-    return int(settings.number("max_object_bytes", MAX_OBJECT_BYTES))

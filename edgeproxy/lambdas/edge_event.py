@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from edgeproxy.core.message import Head, Headers, Request
+from edgeproxy.lambdas.http_event import field_text
 from edgeproxy.lambdas.reading import Event, EventError, at, name_of, short, table, text
 
 ROLE_FIELD = "x-origin-role"
@@ -149,7 +150,7 @@ def generated(event: EdgeEvent, status: int, headers: Headers, body: bytes | Non
     for name, value in headers:
         lower = name.lower()
         if lower not in untouchable and lower != "content-length" and not is_disallowed(lower):
-            given.setdefault(lower, []).append({"key": name, "value": value})
+            given.setdefault(lower, []).append({"key": name, "value": field_text(value)})
     answer: Event = {"status": str(status), "headers": kept | given}
     if body is not None:
         answer |= {"bodyEncoding": "base64", "body": base64.b64encode(body).decode("ascii")}

@@ -5,11 +5,14 @@ for a queue that is down: the request goes on after a second at most, whatever b
 """
 
 import asyncio
+import hashlib
 import json
 from typing import Any
 
 from cachetools import TTLCache
 
+from edgeproxy.core.backfilling import is_key
+from edgeproxy.core.paths import object_key
 from edgeproxy.core.sqs_url import region_of
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.edge_event import Stage, edge_event
@@ -31,7 +34,8 @@ async def main(event: Any, context: Context) -> Any:
     asked = (request.path, request.query)
     if got.origin.is_secondary and request.method in _FILLING and asked not in _sent:
         try:
-            await _send(request.path, request.query)
+            if is_key(object_key(request.path)):
+                await _send(request.path, request.query)
         except Exception as error:
             # Fail open: the next viewer who misses it sends it again.
             log(f"not queued: {request.target}: {type(error).__name__}: {error}")
@@ -45,10 +49,16 @@ async def _send(path: str, query: str) -> None:
     # At the edge AWS_REGION is wherever the viewer is.
     region = settings.text("queue_region", default=region_of(queue) or "us-east-1")
     body = json.dumps({"v": 1, "uri": path, "querystring": query}, separators=(",", ":"))
+    ids = {}
+    if queue.endswith(".fifo"):
+        # One message for an object from all edges for five minutes; none waits for another object's.
+        object_id = hashlib.sha256(body.encode()).hexdigest()
+        ids = {"MessageGroupId": object_id, "MessageDeduplicationId": object_id}
     within_s = settings.number("send_timeout", _SEND_S)
+    # The first call makes it, which is no fault of the queue's: its message shall not be lost for that.
+    sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
     async with asyncio.timeout(within_s):
-        sqs = await client("sqs", region=region, attempts=1, timeout_s=within_s)
-        await sqs.send_message(QueueUrl=queue, MessageBody=body)
+        await sqs.send_message(QueueUrl=queue, MessageBody=body, **ids)
 
 
 handler = handler_of(main)

@@ -13,6 +13,7 @@ from typing import Any
 from edgeproxy.backfill.copying import OF_THE_BUCKET
 from edgeproxy.backfill.job import Failed, Skipped, Stored
 from edgeproxy.core.message import Headers
+from edgeproxy.core.paths import same_address
 from edgeproxy.core.reason import Reason
 from edgeproxy.lambdas import settings
 from edgeproxy.lambdas.bucket import filled, key_of
@@ -24,13 +25,15 @@ from edgeproxy.lambdas.edge_event import (
     edge_event,
     generated,
 )
-from edgeproxy.lambdas.process import Context, handler_of, log, remaining_s
+from edgeproxy.lambdas.process import Context, handler_of, log, working_s
 from edgeproxy.lambdas.reading import Event, EventError
 from edgeproxy.origins.base import Reply
 
 _MISSING = frozenset({403, 404})
 _MAKING = frozenset({"GET", "HEAD"})
 _MARGIN_S = 1.0
+_AFTER_THE_SOURCE = OF_THE_BUCKET | {Reason.ORIGIN_TIMEOUT}
+"""Why what is whole may not be in the bucket: it has been verified by then."""
 
 
 async def main(event: Any, context: Context) -> Any:
@@ -40,21 +43,31 @@ async def main(event: Any, context: Context) -> Any:
         raise EventError(f"Records[0].cf.config.eventType: got {got.stage}, want origin-response")
     if got.response.status not in _MISSING or got.request.method not in _MAKING:
         return got.raw_response
+    try:
+        return await _made(got, context)
+    except Exception as error:
+        log(f"not made: {got.request.path}: {type(error).__name__}: {error}")
+        return got.raw_response
+
+
+async def _made(got: EdgeEvent, context: Context) -> Event | None:
     key = key_of(got.request.path)
     if isinstance(key, Reason):
         log(f"not made: {got.request.path}: {key}")
         return got.raw_response
     seen = _Seen(MAX_ANSWER_BYTES[got.stage])
     api = settings.url("generator_url", "external_endpoint")
-    left_s = max(1.0, remaining_s(context) - _MARGIN_S)
+    left_s = working_s(context, _MARGIN_S)
     outcome = await filled(got.request, key, api, timeout_s=left_s, watch=seen.watch)
     match outcome:
         case Stored() if seen.is_whole:
             log(f"made: {got.request.path}: {outcome.size} bytes")
+        case Skipped(reason=Reason.EXISTS) if seen.is_whole:
+            log(f"made: {got.request.path}: elsewhere too, and stored from there")
         case Stored() | Skipped(reason=Reason.EXISTS):
             # Somebody else has just made it, or it is far too large to be held.
             return _elsewhere(got)
-        case Failed() if seen.is_whole and outcome.reason in OF_THE_BUCKET:
+        case Failed() if seen.is_whole and outcome.reason in _AFTER_THE_SOURCE:
             # It is whole and verified: the viewer shall not pay for the bucket.
             log(f"made, not stored: {got.request.path}: {outcome.message}")
         case _:
@@ -66,16 +79,14 @@ async def main(event: Any, context: Context) -> Any:
         return generated(got, 200, seen.headers, body)
     except EdgeAnswerTooLargeError as error:
         log(f"{got.request.path}: {error}")
-        return _elsewhere(got) if isinstance(outcome, Stored) else got.raw_response
+        return got.raw_response if isinstance(outcome, Failed) else _elsewhere(got)
 
 
 def _elsewhere(got: EdgeEvent) -> Event | None:
     """The object is in the bucket now: the viewer may come for it."""
-    if settings.text("too_large", default="original") != "redirect":
+    if settings.choice("too_large", "original", "redirect") == "original":
         return got.raw_response
-    query = f"?{got.request.query}" if got.request.query else ""
-    # Never "//host": that would be another server's.
-    place = "/" + got.request.path.lstrip("/") + query
+    place = same_address(got.request.path, got.request.query)
     return generated(got, 302, Headers([("Location", place), ("Cache-Control", "no-store")]), b"")
 
 

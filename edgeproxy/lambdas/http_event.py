@@ -47,6 +47,7 @@ as RFC 9110 §15 has it."""
 MAPPED_FIELDS = ("allow", "location", "retry-after")
 """Fields that go with them."""
 _TEXTS = ("text/", "application/json", "application/xml", "application/javascript", "image/svg+xml")
+_VISIBLE = b"\t" + bytes(range(0x20, 0x7F))
 _EMPTY_JSON = 2
 """Characters that the template makes of no body: `{}`."""
 
@@ -88,6 +89,13 @@ class Asked:
 
 def asked(event: object) -> Asked:
     """The request of an event of any of the shapes.  Raises `EventError`."""
+    try:
+        return _asked(event)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can hold
+        raise EventError(f"event: got {short(error.object)} in it, want Unicode text") from None
+
+
+def _asked(event: object) -> Asked:
     match _shape(event):
         case Shape.HTTP:
             return _of_http(event)
@@ -250,7 +258,7 @@ def _fields(asked: Asked, status: int, fields: list[tuple[str, str]]) -> Event:
     lists: dict[str, list[str]] = {}
     for name, value in fields:
         # The runtime sends JSON as UTF-8, and the front ends pass on ASCII only.
-        lists.setdefault(name, []).append(_ascii(value))
+        lists.setdefault(name, []).append(field_text(value))
     joined = {name: ", ".join(values) for name, values in lists.items() if name.lower() != "set-cookie"}
     cookies = [value for name, values in lists.items() if name.lower() == "set-cookie" for value in values]
     if asked.shape is Shape.HTTP:
@@ -272,10 +280,9 @@ def _description(status: int) -> str:
         return str(status)
 
 
-def _ascii(value: str) -> str:
-    return (
-        value if value.isascii() else quote(value.encode("latin-1", "replace"), safe=bytes(range(0x20, 0x7F)))
-    )
+def field_text(value: str) -> str:
+    """A field's value in visible ASCII: what else is in it is escaped, line ends too."""
+    return quote(value.encode("latin-1", "replace"), safe=_VISIBLE)
 
 
 def _as_json(headers: Headers, body: bytes) -> Any:

@@ -7,6 +7,8 @@ escaped. A "~" can be written in no way that works (aws/aws-sdk#525), and "*" is
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from edgeproxy.core.paths import object_key
+
 MAX_PATHS = 3000
 """Paths that may be under way for one distribution at a time."""
 MAX_WILDCARDS = 15
@@ -22,18 +24,19 @@ def invalidation_paths(
 
     With `any_query` whatever the query was is covered too.
     """
-    path = b"/" + key
-    outside = f"{origin_path}/".encode()
-    if not path.startswith(outside):
+    folder = object_key(f"{origin_path}/")
+    if not key.startswith(folder):
         return ()
-    path = path[len(outside) - 1 :]
+    path = b"/" + key.removeprefix(folder)
     is_root = bool(default_root_object) and path == f"/{default_root_object}".encode()
     cut = min((path.find(char.encode()) for char in _INEXPRESSIBLE if char.encode() in path), default=None)
     if cut is not None:
         # Everything with the same beginning: more than is needed, but nothing stale is left.
         return (quote(path[:cut], safe=_RAW) + "*",)
     said = quote(path, safe=_RAW) + ("*" if any_query else "")
-    return (said, "/") if is_root else (said,)
+    if is_root:
+        return (said, "/", "/?*") if any_query else (said, "/")
+    return (said,)
 
 
 def batches(paths: Iterable[str]) -> list[tuple[str, ...]]:

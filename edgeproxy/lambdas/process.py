@@ -56,6 +56,12 @@ def remaining_s(context: Context) -> float:
     return context.get_remaining_time_in_millis() / 1000 - _MARGIN_S
 
 
+def working_s(context: Context, margin_s: float) -> float:
+    """Seconds for work whose end is still to be told, which takes `margin_s`; of a short call the half."""
+    left_s = remaining_s(context)
+    return max(left_s / 2, left_s - margin_s, 0.1)
+
+
 async def client(
     service: str, *, region: str | None = None, attempts: int = 3, timeout_s: float = 10.0
 ) -> Any:
@@ -83,5 +89,5 @@ def _end() -> None:
 
 
 def log(line: str) -> None:
-    """One line for CloudWatch."""
-    print(line, flush=True)
+    """One line for CloudWatch, whatever a viewer has put into it."""
+    print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line), flush=True)

@@ -5,6 +5,7 @@ CloudFront's functions may have no environment variables of their own: theirs st
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -47,12 +48,39 @@ def url(*names: str, default: str | None = None) -> str:
     """An http(s) URL without a "/" at its end.  Raises `SettingError`."""
     wanted = "a URL such as https://www.example.com"
     value = text(*names, default=default, wanted=wanted)
-    parts = urlsplit(value)
-    if value and (
-        parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
-    ):
-        raise SettingError(f"{names[0]}: got {value!r}, want {wanted}")
+    if value and not _is_url(value):
+        # A password in it is not for the log.
+        shown = re.sub("//.*@", "//***@", value, flags=re.DOTALL)
+        raise SettingError(f"{names[0]}: got {shown!r}, want {wanted}")
     return value.rstrip("/")
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        has_place = parts.hostname and parts.port != 0
+    except ValueError:  # brackets that are none, a port that is none
+        return False
+    is_plain = value.isascii() and value.isprintable() and " " not in value
+    return bool(is_plain and has_place and parts.scheme in ("http", "https")) and not (
+        parts.query or parts.fragment
+    )
+
+
+def folder(name: str) -> str:
+    """What stands in front of paths, such as "/site"; "" = nothing.  Raises `SettingError`."""
+    value = text(name, default="")
+    if value and (not value.startswith("/") or value.endswith("/")):
+        raise SettingError(f'{name}: got {value!r}, want a path such as /site, with "/" in front alone')
+    return value
+
+
+def choice(name: str, *choices: str) -> str:
+    """One of `choices`, of which the first is the default.  Raises `SettingError`."""
+    value = text(name, default=choices[0])
+    if value not in choices:
+        raise SettingError(f"{name}: got {value!r}, want {' or '.join(choices)}")
+    return value
 
 
 def number(name: str, default: float) -> float:

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import quote
 
 import httpx
 
-from edgeproxy.core.errors import OriginError, timed_out, unreachable
+from edgeproxy.core.errors import OriginError, RequestError, timed_out, unreachable
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
 from edgeproxy.lambdas.process import opened
@@ -16,6 +18,7 @@ _CONNECT_S = 5.0
 _KEEPALIVE_S = 5.0
 _AGAIN = 1
 """Connections may have died while the process was frozen."""
+_PRINTABLE = bytes(range(0x21, 0x7F))
 
 _client: httpx.AsyncClient | None = None
 
@@ -25,7 +28,11 @@ def _opened() -> httpx.AsyncClient:
     if _client is None:
         limits = httpx.Limits(max_connections=100, keepalive_expiry=_KEEPALIVE_S)
         transport = httpx.AsyncHTTPTransport(retries=_AGAIN, limits=limits)
-        _client = httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+        # What a server sets with one object must not be sent for the next.
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        _client = httpx.AsyncClient(
+            transport=transport, follow_redirects=False, trust_env=False, cookies=no_cookies
+        )
         opened.push_async_callback(_client.aclose)
     return _client
 
@@ -34,15 +41,23 @@ def _opened() -> httpx.AsyncClient:
 async def fetched(
     method: str, url: str, headers: Headers, *, body: bytes = b"", timeout_s: float
 ) -> AsyncIterator[Reply]:
-    """The server's answer with its body unread.  Raises `OriginError`, also from the body."""
-    name = httpx.URL(url).host
-    request = _opened().build_request(
-        method,
-        url,
-        headers=[("User-Agent", _USER_AGENT), *headers.without({"host", "user-agent", "content-length"})],
-        content=body or None,
-        timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
-    )
+    """The server's answer with its body unread.
+
+    Raises `OriginError`, also from the body, and `RequestError` for what cannot be asked.
+    """
+    sent = [("User-Agent", _USER_AGENT), *headers.without({"host", "user-agent", "content-length"})]
+    try:
+        request = _opened().build_request(
+            method,
+            quote(_octets(url), safe=_PRINTABLE),
+            headers=[(_octets(field), _octets(value)) for field, value in sent],
+            content=body or None,
+            timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+        )
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        said = f"cannot be asked for: {type(error).__name__}"
+        raise RequestError(Reason.BAD_PATH, said, status=400) from error
+    name = request.url.host
     try:
         response = await _opened().send(request, stream=True)
     except httpx.HTTPError as error:
@@ -56,6 +71,10 @@ async def fetched(
         yield Reply(head, _raw(response, name, timeout_s), is_delimited=has_end)
     finally:
         await response.aclose()
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 async def _raw(response: httpx.Response, name: str, timeout_s: float) -> AsyncIterator[bytes]:

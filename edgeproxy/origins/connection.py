@@ -4,8 +4,10 @@ The parser is llhttp, as strict as it is built; what it refuses is an answer tha
 """
 
 import asyncio
+import contextlib
+import select
 import ssl
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,6 +26,7 @@ _MAX_INTERIM = 100
 _TOGETHER_BYTES = 64 * 1024
 """A body up to here goes out in one piece with its head, and what is longer in pieces of this size."""
 _BODILESS = frozenset({204, 304})
+_CODING = b"transfer-encoding"
 
 
 class StaleError(OriginError):
@@ -78,6 +81,8 @@ class Connection(asyncio.Protocol):
         self._released = released
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._tls: ssl.SSLObject | None = None
+        self._peek: select.poll | None = None
         self._number = 0
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -110,9 +115,21 @@ class Connection(asyncio.Protocol):
         """Whether something can be asked."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that the loop has not read yet: its end, or what would be the next answer.
+
+        A server that sends more than it was asked for must not answer the next question with it.
+        """
+        return self._peek is None or not self._peek.poll(0)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, though not by descent
+        self._tls = transport.get_extra_info("ssl_object")
+        if hasattr(select, "poll"):
+            self._peek = select.poll()
+            self._peek.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     async def ask(self, question: Question) -> Answer:
         """Send the question and wait for the head of its answer.
@@ -122,7 +139,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert not self._is_busy, "one question at a time"
         self._begin(question.method)
-        self._number += 1
+        number = self._number = self._number + 1
         self._is_busy = True
         if transport is None or transport.is_closing():
             self._end()
@@ -145,7 +162,8 @@ class Connection(asyncio.Protocol):
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._abort()
+            # The answer may have been all here by then, and the connection somebody else's.
+            self.give_up(number)
             raise
 
     def give_up(self, number: int) -> None:
@@ -176,6 +194,9 @@ class Connection(asyncio.Protocol):
             else:
                 await self._pour(body, length)
         except asyncio.CancelledError:
+            if self._sending is asyncio.current_task():
+                # It was not us: what the body comes from was broken off.
+                self._fail(self._fault("the request broke off"))
             raise
         except (EdgeError, OSError, ValueError) as error:
             fault = error if isinstance(error, EdgeError) else self._fault("the request broke off")
@@ -189,14 +210,18 @@ class Connection(asyncio.Protocol):
 
     async def _pour(self, body: AsyncIterable[bytes], length: int | None) -> None:
         count = 0
-        async for piece in body:
-            if not piece:
-                continue
-            count += len(piece)
-            if length is None:
-                await self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            elif count <= length:
-                await self._write(piece)
+        try:
+            async for piece in body:
+                if not piece:
+                    continue
+                count += len(piece)
+                if length is None:
+                    await self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                elif count <= length:
+                    await self._write(piece)
+        finally:
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
         if length is None:
             await self._write(b"0\r\n\r\n")
         elif count != length:
@@ -264,8 +289,7 @@ class Connection(asyncio.Protocol):
             # Nothing was asked: the server ends the connection, or does not know what it does.
             self._abort()
             return
-        if self._body is None:
-            self._received += len(data)
+        self._received += len(data)
         if self._body is not None or not self._limits_head:
             self._heard_at = self.loop.time()
         try:
@@ -282,8 +306,9 @@ class Connection(asyncio.Protocol):
             self._has_surplus = True
         if self._is_whole:
             self._finish()
-        elif self._is_busy and self._body is None and self._received > MAX_HEAD_BYTES:
-            self._fail(self._too_large())
+        elif self._is_busy and self._received > MAX_HEAD_BYTES:
+            # A head, or what stands between the pieces of a body and behind it: none of it may be endless.
+            self._fail(self._too_large() if self._body is None else self._cut())
 
     def on_message_begin(self) -> None:
         """llhttp: the first byte of a message."""
@@ -313,19 +338,33 @@ class Connection(asyncio.Protocol):
             if sum(len(name) + len(value) + 4 for name, value in pairs) > MAX_HEAD_BYTES:
                 self._fail(self._too_large())
                 return
-        head = Head(status, Headers((name.decode("latin-1"), field_text(value)) for name, value in pairs))
+        self._received = 0
+        # llhttp leaves the white space behind a value.  RFC 9110 §5.5.
+        fields = Headers((name.decode("latin-1"), field_text(value.rstrip(b" \t"))) for name, value in pairs)
+        head = Head(status, fields)
+        version = parser.get_http_version()
+        coding, length = fields.get("transfer-encoding"), head.length
+        wrong = _wrong(version, head, [value for name, value in pairs if name.lower() == _CODING])
+        if wrong:
+            self._fail(self._fault(wrong))
+            return
+        has_body = self._method != "HEAD" and status not in _BODILESS and status != 101
         # What needs no end, as it has no body, does not need the connection's either; llhttp knows no HEAD.
-        is_bare = self._method == "HEAD" and parser.get_http_version() == "1.1"
-        closes = "close" in (head.headers.get("connection") or "").lower()
-        self._is_kept = parser.should_keep_alive() or (is_bare and not closes)
+        is_bare = self._method == "HEAD" and version == "1.1"
+        self._is_kept = (
+            (parser.should_keep_alive() or is_bare)
+            and "close" not in (fields.get("connection") or "").lower()
+            # RFC 9112 §6.1.
+            and (coding is None or version == "1.1")
+            # A server that believes to have sent a body may do so yet.
+            and (status != 204 or not (coding or length))
+        )
         body = self._body = Incoming(self)
         self._heard_at = self.loop.time()
-        has_body = self._method != "HEAD" and status not in _BODILESS and status != 101
-        coding = head.headers.get("transfer-encoding")
-        length = head.length if coding is None else None
-        # Only chunks, if they are the last coding, or a length say where the body ends.  RFC 9112 §6.3.
-        is_chunked = coding is not None and coding.rpartition(",")[2].strip().lower() == "chunked"
-        self._has_end = not has_body or length is not None or is_chunked
+        # Only chunks or a length say where the body ends.  RFC 9112 §6.3.
+        self._has_end = not has_body or length is not None or (coding or "").lower() == "chunked"
+        # What is let go by in a head is none of the ways to write chunks.  RFC 9112 §2.2, §7.1.
+        parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
         waiter.set_result(Answer(head, body, self, self._number, self._has_end))
         self._is_switched = status == 101
         if not has_body:
@@ -343,6 +382,7 @@ class Connection(asyncio.Protocol):
             return
         if self._left is not None:
             self._left -= len(data)
+        self._received = 0
         self._body.feed(data)
 
     def on_message_complete(self) -> None:
@@ -358,25 +398,45 @@ class Connection(asyncio.Protocol):
         self._is_whole = not self._is_switched
 
     def eof_received(self) -> bool:
-        """The origin sends nothing more: the transport closes."""
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed."""
-        self._transport = None
-        self.resume_writing()
-        if self._is_busy and not self._is_whole:
-            body = self._body
-            if body is None:
-                self._fail(self._broken(exc))
-            elif not self._has_end and exc is None:
+        """The origin sends nothing more: the transport closes, and nobody waits until it has."""
+        if self._is_busy and not self._is_switched:
+            if self._body is None:
+                self._fail(self._broken(None))
+            elif not self._has_end and self._is_told():
                 # The end of the connection is the end of the body.
                 self._complete()
                 self._finish()
             else:
                 self._fail(self._cut())
-            return
-        self._end()
+        return False
+
+    def _is_told(self) -> bool:
+        """Whether the origin itself has ended what it sends: with TLS it says so.  RFC 9112 §9.8."""
+        try:
+            return self._tls is None or self._tls.read(1) == b""
+        except ssl.SSLError:
+            return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed."""
+        self._transport = None
+        self.resume_writing()
+        if self._tls is not None and exc is None and not self._is_switched:
+            self._drain(self._tls)
+        if self._is_busy:
+            self._fail(self._broken(exc) if self._body is None else self._cut())
+        else:
+            self._end()
+
+    def _drain(self, tls: ssl.SSLObject) -> None:
+        """Take what has come: uvloop keeps it if the connection ends while it is not read."""
+        with contextlib.suppress(ssl.SSLError):
+            while self._is_busy:
+                data = tls.read(_TOGETHER_BYTES)
+                if not data:
+                    self.eof_received()
+                    break
+                self.data_received(data)
 
     # How it ends
 
@@ -456,7 +516,8 @@ class Connection(asyncio.Protocol):
     def _broken(self, exc: Exception | None) -> OriginError:
         """Closed before there was a head."""
         if isinstance(exc, ssl.SSLError):
-            return OriginError(Reason.ORIGIN_TLS, f"{self._origin}: TLS failed ({exc.reason or 'broken'})")
+            # What was sent may have been read: this is not the failure to connect that ORIGIN_TLS is.
+            return OriginError(Reason.ORIGIN_CUT, f"{self._origin}: TLS failed ({exc.reason or 'broken'})")
         return self._gone() if self._received == 0 and self._interims == 0 else self._unanswered()
 
     def _gone(self) -> OriginError:
@@ -479,3 +540,15 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         state = "closed" if self._transport is None else "busy" if self._is_busy else "idle"
         return f"Connection({self._origin!r}, {state})"
+
+
+def _wrong(version: str, head: Head, codings: list[bytes]) -> str:
+    """What is wrong with a head that llhttp lets pass; "" for nothing. `codings` as they came."""
+    if not version.startswith("1.") or head.status < 100:
+        return "its answer is not HTTP/1.1 as it should be"
+    if codings:
+        # We ask for no other, and could not undo it; "identity" is how old servers say none.  RFC 9112 §7.4.
+        known = len(codings) == 1 and codings[0].lower() in (b"chunked", b"identity")
+        return "" if known else "its body is in an unknown coding"
+    # llhttp reads more digits than anybody can mean.
+    return "its Content-Length is none" if head.length is None and "content-length" in head.headers else ""

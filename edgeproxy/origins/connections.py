@@ -1,6 +1,7 @@
 """The connections to one origin: made when they are needed, kept for a while, and no more than allowed."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -85,9 +86,10 @@ class Connections:
         kept = None if new else self._idle.get(place)
         while kept:
             connection, _ = kept.pop()
-            if connection.is_open:
+            if connection.is_open and connection.is_quiet:
                 self._busy[connection] = place
                 return connection
+            connection.close()
         try:
             connection = await self._made(place)
         except BaseException:
@@ -177,7 +179,9 @@ class Connections:
                 server_hostname=place.host.rstrip(".") if place.is_tls else None,
             )
         except BaseException:
-            plug.close()
+            # Its transport closes it, in its time: closed here, its number would soon be another's.
+            with contextlib.suppress(OSError):
+                plug.shutdown(socket.SHUT_RDWR)
             raise
         return connection
 
@@ -188,7 +192,10 @@ class Connections:
         found: deque[AddressInfo] | None = self._names.get((place.host, place.port))
         if found is None:
             try:
+                place.host.encode("idna")  # or TLS would break down over it, on a socket that is open
                 hosts = await self._resolver().resolve(place.host, place.port, socket.AF_UNSPEC)
+                if not hosts:
+                    raise OSError(None, "it has no address")
             except (OSError, UnicodeError) as error:
                 raise OriginError(
                     Reason.ORIGIN_UNRESOLVED,

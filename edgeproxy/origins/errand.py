@@ -13,6 +13,7 @@ from edgeproxy.core.message import Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply
 from edgeproxy.origins.conduct import Conduct
+from edgeproxy.origins.connection import StaleError
 from edgeproxy.origins.held import Held
 from edgeproxy.origins.member import Call, Member
 
@@ -198,7 +199,9 @@ class Errand:
                 is_idempotent=self._is_idempotent,
             )
         except OriginError as error:
-            call.ended(Outcome.FAILED, error.message)
+            if not isinstance(error, StaleError):
+                # Servers close what they kept when they like: that is no fault of theirs.  RFC 9112 §9.3.1.
+                call.ended(Outcome.FAILED, error.message)
             self._note(member, error.failover_as, error.reason)
             call.over()
             raise

@@ -19,7 +19,7 @@ class Resolver(ThreadedResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of `host`."""
-        is_local = host.rstrip(".").endswith(".localhost")
+        is_local = f".{host.rstrip('.')}".endswith(".localhost")
         return await super().resolve("localhost" if is_local else host, port, family)
 
 

@@ -102,23 +102,25 @@ class Wire:
         lines = [f"{name}: {value}\r\n" for name, value in headers.pairs]
         if "host" not in headers:
             lines.insert(0, f"Host: {place.authority}\r\n")
-        length = None
-        if body is None:
-            if method in _WITH_BODY and "content-length" not in headers:
-                lines.append("Content-Length: 0\r\n")
-        elif isinstance(body, bytes):
-            if "content-length" not in headers:
-                lines.append(f"Content-Length: {len(body)}\r\n")
-        else:
-            length = Head(0, headers).length
-            if length is None:
-                lines.append("Transfer-Encoding: chunked\r\n")
+        length = said = Head(0, headers).length
+        if body is None or isinstance(body, bytes):
+            length = len(body or b"")
+            if said is None and (body is not None or method in _WITH_BODY):
+                lines.append(f"Content-Length: {length}\r\n")
+        elif said is None:
+            lines.append("Transfer-Encoding: chunked\r\n")
+        is_true = "content-length" not in headers or (said is not None and said == length)
         text = f"{method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n"
         ends = len(lines) + 2
-        if text.count("\n") != ends or text.count("\r") != ends or "\0" in text or " " in target:
-            # Nobody must be able to write a second request into the first.  RFC 9112 §11.1.
+        is_whole = text.count("\n") == text.count("\r") == ends and "\0" not in text and " " not in target
+        try:
+            written = text.encode()
+        except UnicodeEncodeError:
+            is_whole, written = False, b""
+        if not is_whole or not is_true:
+            # Nobody must be able to write a second request into the first.  RFC 9112 §11.1, §11.2.
             raise self._fault("was not asked, as the request would not be what it seems")
-        return Question(method, text.encode(), body, length)
+        return Question(method, written, body, length)
 
     def _reply(self, answer: Answer, handshake: Headers | None) -> Reply:
         """`handshake` are the fields of a request for a WebSocket."""

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,19 +26,34 @@ def wheels(
     Raises `PackageError`.
     """
     pinned = tuple(pinned)
-    folder.mkdir(parents=True, exist_ok=True)
     missing = [pin for pin in pinned if _found(pin, platform, folder) is None]
     if missing:
         say(f"downloading {', '.join(map(str, missing))}")
-        _download(missing, platform, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # What is cut off is not in the folder: nobody would know it from a whole one.
+            with tempfile.TemporaryDirectory(dir=folder) as draft:
+                _download(missing, platform, Path(draft))
+                for path in Path(draft).iterdir():
+                    path.replace(folder / path.name)
+        except OSError as error:
+            raise PackageError(f"{folder}: {error.strerror}") from error
     return tuple(_certain(_found(pin, platform, folder), pin, platform) for pin in pinned)
 
 
 def unpack(wheel: Path) -> dict[str, bytes]:
     """The files of a wheel by their names below the folder it is installed in; no scripts, no records.
 
-    Binary distribution format, packaging.python.org.
+    Raises `PackageError`.  Binary distribution format, packaging.python.org.
     """
+    try:
+        return _unpacked(wheel)
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise PackageError(f"{wheel}: cannot be read: {said}") from error
+
+
+def _unpacked(wheel: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
@@ -63,7 +80,9 @@ def _found(pin: Pin, platform: Platform, folder: Path) -> Path | None:
         except InvalidWheelFilename:
             continue
         if name == canonicalize_name(pin.name) and version == Version(pin.version) and tags & wanted:
-            return path
+            # One whose end is missing is none: it is downloaded again, over it.
+            if zipfile.is_zipfile(path):
+                return path
     return None
 
 

@@ -10,7 +10,7 @@ from edgeproxy.stack.errors import Note, mistake, note
 from edgeproxy.stack.functions import function_id, regional
 from edgeproxy.stack.intrinsics import Tree, att, logical_id, ref, statement, sub
 from edgeproxy.stack.queue import CONSUMER, bucket_name
-from edgeproxy.stack.surroundings import Surroundings, bucket_arn
+from edgeproxy.stack.surroundings import Surroundings, bucket_arn, folder_of
 
 _INVALIDATE = "invalidate_on_put"
 _NAME = r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]"
@@ -56,7 +56,7 @@ def bucket(name: str, config: Config, around: Surroundings, *, is_filled: bool) 
     notification: Tree = {"Event": "s3:ObjectCreated:*", "Function": att(invalidate, "Arn")}
     if origin.origin_path:
         # Notifications take keys as they are, not as they stand in a URL.
-        rules = [{"Name": "prefix", "Value": f"{origin.origin_path[1:]}/"}]
+        rules = [{"Name": "prefix", "Value": folder_of(origin.origin_path)}]
         notification["Filter"] = {"S3Key": {"Rules": rules}}
     arn = bucket_arn(bucket_name(name))
     return {

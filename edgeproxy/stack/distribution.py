@@ -315,6 +315,10 @@ def _said_of_origin(name: str, origin: OriginBase) -> Iterator[Mistake | Note]:
             yield note(("origins", name, setting), duration_text(seconds), said)
     for header in origin.custom_headers:
         parameter = header_parameter(name, header)
+        if header.lower() == ROLE_FIELD:
+            yield mistake(
+                ("origins", name, "custom_headers", header), "***", "none: the stack sets it itself"
+            )
         yield note(("origins", name, "custom_headers", header), "***", f"is the parameter {parameter}")
     if len(origin.custom_headers) > _MOST_HEADERS - 1:
         wanted = f"at most {_MOST_HEADERS - 1}, and more only after asking AWS"

@@ -4,8 +4,8 @@ Lambda Developer Guide, "Defining Lambda function permissions with an execution 
 Guide, "Set up IAM permissions and roles for Lambda@Edge".
 """
 
-from edgeproxy.stack.intrinsics import Tree, att, statement, sub
-from edgeproxy.stack.surroundings import bucket_arn
+from edgeproxy.stack.intrinsics import Tree, att, literal, statement, sub
+from edgeproxy.stack.surroundings import bucket_arn, folder_of
 
 
 def called_by(*services: str) -> Tree:
@@ -53,7 +53,8 @@ def filling(bucket: str, path: str = "") -> list[Tree]:
     """
     return [
         statement(
-            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], sub(f"{bucket_arn(bucket)}{path}/*")
+            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+            sub(f"{bucket_arn(bucket)}/{literal(folder_of(path))}*"),
         ),
         statement(["s3:ListBucket"], sub(bucket_arn(bucket))),
     ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from edgeproxy.core.paths import object_key
 from edgeproxy.stack.intrinsics import Tree, ref
 
 DISTRIBUTION = "Distribution"
@@ -74,6 +75,11 @@ class Surroundings:
 def bucket_arn(parameter: str) -> str:
     """By the bucket's name: its resource would lead from the distribution back to itself."""
     return f"arn:${{AWS::Partition}}:s3:::${{{parameter}}}"
+
+
+def folder_of(path: str) -> str:
+    """What keys begin with below the origin path `path`: as they are, where a path has escapes."""
+    return object_key(f"{path}/").decode("utf-8", "replace")
 
 
 DEFAULT_QUEUE_NAME = "edgeproxy-backfill"

@@ -110,6 +110,20 @@ def test_a_page_says_where_the_next_one_begins(is_truncated: bool) -> None:
     assert told == {**said, **following, "Items": None}
 
 
+def test_a_million_elements_are_not_kept() -> None:
+    with pytest.raises(ApiError) as refusal:
+        batch_of(b"<InvalidationBatch>" + b"<a/>" * 100_000 + b"</InvalidationBatch>")
+    assert (refusal.value.code, refusal.value.status) == ("BatchTooLarge", 413)
+
+
+def test_what_xml_cannot_hold_does_not_spoil_an_answer() -> None:
+    """XML 1.0 §2.2: it has no NUL, and no half of a surrogate pair."""
+    told = ElementTree.fromstring(
+        error_xml(ApiError("InvalidArgument", 400, "got a\0\x1b\ud800\ufffeb"), "i")
+    )
+    assert told.findtext(f".//{NAMESPACE}Message") == "got a\ufffd\ufffd\ufffd\ufffdb"
+
+
 def test_an_error_says_whose_fault_it_is() -> None:
     told = error_xml(ApiError("NoSuchDistribution", 404, "There is none: <x>"), "id-1").decode()
     assert "<Error><Type>Sender</Type><Code>NoSuchDistribution</Code>" in told

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from .conftest import Answer
 
@@ -17,12 +18,15 @@ class Node:
     url: str = ""
     status: int = 200
     hangs: bool = False
+    leaves: bool = False
+    """Whether it closes connections after each answer, once it is let go, and says nothing of it."""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     """Method and target of all but the checks."""
     bodies: list[bytes] = field(default_factory=list)
     fields: list[dict[str, str]] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
+    has_left: threading.Event = field(default_factory=threading.Event)
     pings: int = 0
 
 
@@ -59,7 +63,9 @@ def served(node: Node) -> Iterator[Node]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
-            if answer.length is not None:
+            if node.leaves:
+                node.let_go.wait(10)
+            if answer.length is not None or node.leaves:
                 self.close_connection = True
 
         def log_message(self, *args: object) -> None:
@@ -67,6 +73,10 @@ def served(node: Node) -> Iterator[Node]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            node.has_left.set()
 
         def handle_error(self, request: object, address: object) -> None:
             """Who checks nodes leaves with the test."""

@@ -294,6 +294,22 @@ def test_a_call_that_takes_too_long_is_ended_in_time(api: Api, capsys: pytest.Ca
     assert "the request timed out after" in capsys.readouterr().out
 
 
+def test_connections_that_were_closed_between_two_calls(api: Api) -> None:
+    """Nothing runs there while a function sleeps, and a POST is sent once."""
+    api.configure()
+    for node in api.nodes.values():
+        node.leaves = True
+    for _ in range(12):
+        got = balance(url("/x", "POST"), Context())
+        assert got["statusCode"] == 200
+        node = api.nodes[json.loads(got["body"])["node"]]
+        node.let_go.set()
+        assert node.has_left.wait(10)
+        node.has_left.clear()
+        node.let_go.clear()
+    assert sum(api.asked().values()) == 12
+
+
 # What the caller gets.
 
 

@@ -78,8 +78,10 @@ def test_the_bucket_is_asked_without_a_word_and_the_second_origin_with_one(aws: 
     assert aws.messages() == ['{"v":1,"uri":"/one/a%20b.jpg","querystring":"w=1"}']
 
 
-def test_only_what_reads_is_queued(aws: Aws) -> None:
+def test_only_what_reads_an_object_is_queued(aws: Aws) -> None:
     edge_origin_request(edge("origin-request", "/two", "custom", method="OPTIONS"), Context())
+    edge_origin_request(edge("origin-request", "/", "custom"), Context())
+    edge_origin_request(edge("origin-request", "/folder/", "custom"), Context())
     assert aws.messages() == []
     edge_origin_request(edge("origin-request", "/two", "custom", method="HEAD"), Context())
     assert len(aws.messages()) == 1
@@ -419,12 +421,6 @@ def test_what_is_no_event_is_told_in_one_line(
             "distribution_id",
             "distribution_id: is not set, want the id of a distribution",
         ),
-        (
-            edge_origin_response,
-            edge("origin-response", "/a", "s3", status="404"),
-            "external_endpoint",
-            "generator_url: is not set, want a URL",
-        ),
     ],
 )
 def test_a_setting_that_is_missing_is_named(
@@ -453,6 +449,16 @@ def test_a_setting_that_is_missing_is_named(
     ("name", "value", "complaint"),
     [
         ("external_endpoint", "ftp://x", "external_endpoint: got 'ftp://x', want a URL such as"),
+        (
+            "external_endpoint",
+            "https://me:secret@x?y",
+            "external_endpoint: got 'https://***@x?y', want a URL",
+        ),
+        ("external_endpoint", "http://[", "external_endpoint: got 'http://[', want a URL"),
+        ("external_endpoint", "http://x:99999", "external_endpoint: got 'http://x:99999', want a URL"),
+        ("external_endpoint", "http://x\n", "external_endpoint: got 'http://x\\n', want a URL"),
+        ("s3_prefix", "site", "s3_prefix: got 'site', want a path such as /site"),
+        ("s3_prefix", "/site/", "s3_prefix: got '/site/', want a path such as /site"),
         ("source_path", "/a/../{path}", "source_path: got '/a/../{path}', want a path such as"),
         ("max_object_bytes", "many", "max_object_bytes: got 'many', want a number above 0"),
     ],

@@ -35,12 +35,15 @@ def test_what_the_viewer_does_not_see_of_a_key() -> None:
     assert invalidation_paths(b"production/a", origin_path="/production") == ("/a",)
     assert invalidation_paths(b"productions/a", origin_path="/production") == ()
     assert invalidation_paths(b"a", origin_path="/production") == ()
+    assert invalidation_paths("our site/ü/a".encode(), origin_path="/our%20site/%C3%BC") == ("/a",)
 
 
 def test_other_addresses_of_the_same_object() -> None:
     assert invalidation_paths(b"index.html", default_root_object="index.html") == ("/index.html", "/")
     assert invalidation_paths(b"a/index.html", default_root_object="index.html") == ("/a/index.html",)
     assert invalidation_paths(b"a.jpg", any_query=True) == ("/a.jpg*",)
+    root = invalidation_paths(b"index.html", default_root_object="index.html", any_query=True)
+    assert root == ("/index.html*", "/", "/?*")
 
 
 def test_portions_that_cloudfront_takes() -> None:

@@ -27,8 +27,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 async def test_a_name_below_localhost_is_this_machine(names: dict[str, list[str]]) -> None:
     names["localhost"] = ["127.0.0.1"]
-    (found,) = await Resolver().resolve("bucket.localhost", 80)
-    assert found["host"] == "127.0.0.1"
+    for name in ("bucket.localhost", "bucket.localhost.", "localhost", "localhost."):
+        (found,) = await Resolver().resolve(name, 80)
+        assert found["host"] == "127.0.0.1"
 
 
 async def test_from_afar_no_name_leads_here(names: dict[str, list[str]]) -> None:

@@ -1,7 +1,9 @@
 """HTTP/1.1 to an origin against real sockets: what is sent, what odd servers make of it, what is kept."""
 
 import asyncio
+import contextlib
 import datetime
+import gc
 import ipaddress
 import socket
 import ssl
@@ -10,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
@@ -21,7 +24,7 @@ from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.message import Headers
 from edgeproxy.core.reason import Reason
 from edgeproxy.origins.base import Reply
-from edgeproxy.origins.connection import MAX_HEAD_BYTES
+from edgeproxy.origins.connection import MAX_HEAD_BYTES, Connection, Question
 from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.wire import Wire
 from tests.conftest import Exchange, Script, ScriptedOrigin
@@ -103,6 +106,28 @@ def ports(origin: ScriptedOrigin) -> list[int]:
         (OK + b"content-length: 3\r\n\r\nabcSURPLUS", b"abc", False),
         (OK + b"content-length: 3\r\n\r\nabc" + OK + b"content-length: 4\r\n\r\nevil", b"abc", False),
         (b"HTTP/1.1 204 No Content\r\n\r\nabc", b"", False),
+        # RFC 9112 §6.3: it has no body. Who says that it has may send one yet.
+        (b"HTTP/1.1 204 No Content\r\ncontent-length: 3\r\n\r\n", b"", False),
+        (b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", b"", False),
+        (b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", b"", True),
+        # RFC 9112 §9.3: one "close" is enough.
+        (OK + b"content-length: 3\r\nconnection: keep-alive, close\r\n\r\nabc", b"abc", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive, close\r\n\r\nabc", b"abc", False),
+        # RFC 9112 §6.1: whoever passed it on may not know of chunks.
+        (
+            b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n0\r\n\r\n",
+            b"abc",
+            False,
+        ),
+        # RFC 9110 §5.5: white space around a value is none of it.
+        (OK + b"content-length: \t 3 \t\r\n\r\nabc", b"abc", True),
+        (OK + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 3\r\n\r\nabc", b"abc", True),
+        (
+            b"HTTP/1.1 103 Hints\r\ncontent-length: 90\r\n\r\n" + OK + b"content-length: 1\r\n\r\na",
+            b"a",
+            True,
+        ),
     ],
 )
 @pytest.mark.parametrize("cut", [1, 7, 10_000], ids=["bytes", "sevens", "whole"])
@@ -122,7 +147,10 @@ async def test_an_answer_however_it_is_cut(
     assert origin.asked[0].field("x-a") == "b"
 
 
-@pytest.mark.parametrize("answer", [OK + b"\r\nabc", b"HTTP/1.0 200 OK\r\n\r\nabc"])
+@pytest.mark.parametrize(
+    "answer", [OK + b"\r\nabc", OK + b"transfer-encoding: identity\r\n\r\nabc", b"HTTP/1.0 200 OK\r\n\r\nabc"]
+)
+@pytest.mark.each_loop
 async def test_a_body_that_ends_with_the_connection(scripted: Scripted, wire: Wires, answer: bytes) -> None:
     origin = await scripted(speaks(answer, then_close=True))
     reply = await wire().exchange("GET", origin.url, Headers())
@@ -167,6 +195,21 @@ async def test_a_server_that_answers_head_with_a_body(scripted: Scripted, wire: 
         OK + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
         OK + b"content-length: -3\r\n\r\nabc",
         OK + b"content-length: 3x\r\n\r\nabc",
+        OK + b"content-length: 3, 3\r\n\r\nabc",
+        OK + b"content-length: 00000000000000000003\r\n\r\nabc",
+        OK + b"content-length: 18446744073709551615\r\n\r\nabc",
+        # RFC 9112 §7.4: what we did not ask for we cannot undo, and must not take for the content.
+        OK + b"transfer-encoding: gzip\r\n\r\nabc",
+        OK + b"transfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: chunked, gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: chunked\r\ntransfer-encoding: gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: chunked\t\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        OK + b"transfer-encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\ncontent-length: 0\r\n\r\n",
         OK + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         OK + b"x: a\x01b\r\ncontent-length: 0\r\n\r\n",
         OK + b"x: a\0b\r\ncontent-length: 0\r\n\r\n",
@@ -192,6 +235,8 @@ async def test_what_is_no_answer(scripted: Scripted, wire: Wires, answer: bytes)
     "answer",
     [
         OK + b"content-length: 5\r\n\r\nabc",
+        OK + b"content-length: 5 \r\n\r\nabc",
+        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3;x\nabc\r\n0\r\n\r\n",
         OK + b"transfer-encoding: chunked\r\n\r\n5\r\nabc",
         OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
         OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
@@ -211,6 +256,35 @@ async def test_a_body_that_is_cut_gives_what_came_and_then_the_fault(
     assert error.value.reason is Reason.ORIGIN_CUT
 
 
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\nx: ", b"0\r\n", b"3;x=", b'3;x="', b""],
+    ids=["field", "fields", "extension", "quoted", "zeros"],
+)
+async def test_nothing_around_the_body_is_endless(scripted: Scripted, wire: Wires, endless: bytes) -> None:
+    """What is no body is not passed on, so that nothing else would bound it."""
+    filling = {b"0\r\n": b"x: y\r\n", b"": b"0"}.get(endless, b"a") * 1024
+
+    async def floods(exchange: Exchange) -> None:
+        await exchange.send(OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n" + endless)
+        while True:
+            await exchange.send(filling)
+
+    reply = await wire().exchange("GET", (await scripted(floods)).url, Headers())
+    came = aiter(reply.body)
+    assert await anext(came) == b"abc"
+    async with asyncio.timeout(5):
+        with pytest.raises(OriginError) as error:
+            await anext(came)
+    assert error.value.reason is Reason.ORIGIN_CUT
+
+
+async def test_many_small_chunks_are_no_flood(scripted: Scripted, wire: Wires) -> None:
+    chunks = b"1;abcdefgh=ijklmnopqrstuvw\r\nx\r\n" * 20_000
+    origin = await scripted(speaks(OK + b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"))
+    assert await said(wire(), origin.url) == b"x" * 20_000
+
+
 def resets(*before: bytes) -> Script:
     async def script(exchange: Exchange) -> None:
         for piece in before:
@@ -223,6 +297,7 @@ def resets(*before: bytes) -> Script:
     return script
 
 
+@pytest.mark.each_loop
 async def test_a_reset_before_and_in_the_body(scripted: Scripted, wire: Wires) -> None:
     before = await refused(wire(), (await scripted(resets())).url)
     assert before.reason is Reason.ORIGIN_CUT
@@ -242,7 +317,16 @@ async def test_nobody_listens_and_nobody_is_called_so(free_port: int, wire: Wire
     assert (unknown.reason, unknown.failover_as) == (Reason.ORIGIN_UNRESOLVED, 503)
 
 
-@pytest.mark.parametrize("url", ["/a b", "/a\r\nX: y", "/a\nb", "/a\0b"])
+@pytest.mark.parametrize("host", ["a..test", ".test", "x" * 64 + ".test"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_is_no_name_is_not_connected_to(
+    free_port: int, wire: Wires, scheme: str, host: str
+) -> None:
+    error = await refused(wire(address="127.0.0.1"), f"{scheme}://{host}:{free_port}/")
+    assert error.reason is Reason.ORIGIN_UNRESOLVED
+
+
+@pytest.mark.parametrize("url", ["/a b", "/a\r\nX: y", "/a\nb", "/a\0b", "/a\udcffb"])
 async def test_a_request_cannot_be_made_into_two(scripted: Scripted, wire: Wires, url: str) -> None:
     """RFC 9112 §11.1."""
     origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
@@ -252,9 +336,23 @@ async def test_a_request_cannot_be_made_into_two(scripted: Scripted, wire: Wires
     assert not origin.asked
 
 
+@pytest.mark.parametrize(
+    ("body", "length"), [(None, "5"), (b"abc", "5"), (b"abc", "3, 3"), (b"abc", ""), (pieces(b"abc"), "3, 3")]
+)
+async def test_a_length_that_is_not_the_bodys_is_not_sent(
+    scripted: Scripted, wire: Wires, body: Any, length: str
+) -> None:
+    """The next request on the connection would be read as the rest.  RFC 9112 §11.2."""
+    origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
+    with pytest.raises(OriginError):
+        await wire().exchange("POST", origin.url, Headers([("Content-Length", length)]), body)
+    assert not origin.asked
+
+
 # Silence
 
 
+@pytest.mark.each_loop
 async def test_silence_before_the_head_is_tried_again_for_get_only(scripted: Scripted, wire: Wires) -> None:
     async def hangs(exchange: Exchange) -> None:
         await exchange.reader.read()
@@ -288,6 +386,7 @@ async def test_drops_that_keep_coming_are_no_silence(scripted: Scripted, wire: W
     assert await said(wire(Patience(1, read_s=0.15)), (await scripted(drips)).url) == b"x" * 10
 
 
+@pytest.mark.each_loop
 async def test_a_reader_that_waits_is_not_the_origins_silence(scripted: Scripted, wire: Wires) -> None:
     """And while it does, no more than so much comes in."""
     size, sent = 8 * 2**20, 0
@@ -388,6 +487,7 @@ async def test_a_body_that_breaks_off_is_its_givers_fault(scripted: Scripted, wi
         await said(wire(), origin.url, "POST", wrong())
 
 
+@pytest.mark.each_loop
 async def test_an_answer_that_comes_before_all_is_sent(scripted: Scripted, wire: Wires) -> None:
     """The answer counts; on that connection nothing more is asked."""
     stopped = asyncio.Event()
@@ -408,6 +508,65 @@ async def test_an_answer_that_comes_before_all_is_sent(scripted: Scripted, wire:
         await stopped.wait()
     await w.exchange("GET", origin.url, Headers())
     assert len(set(ports(origin))) == 2
+
+
+async def test_a_body_whose_source_is_cancelled_is_not_waited_for(scripted: Scripted, wire: Wires) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"ab"
+        source = asyncio.get_running_loop().create_future()
+        source.cancel()
+        await source
+
+    origin = await scripted(taking([]))
+    async with asyncio.timeout(5):
+        with pytest.raises(OriginError):
+            await said(wire(), origin.url, "POST", broken())
+
+
+async def test_a_body_that_nobody_sends_on_is_closed(scripted: Scripted, wire: Wires) -> None:
+    """At once, not when it is forgotten: somebody may wait to be told."""
+    closed: list[str] = []
+
+    async def endless(name: str) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            closed.append(name)
+
+    async def refuses(exchange: Exchange) -> None:
+        if exchange.target != "/deaf":
+            await exchange.answer(413)
+        await asyncio.sleep(10)
+
+    origin = await scripted(refuses)
+    early, deaf, left = endless("early"), endless("deaf"), endless("left")
+    assert (await wire().exchange("POST", f"{origin.url}/", Headers(), early)).head.status == 413
+    with pytest.raises(OriginError):
+        await wire(Patience(1, read_s=0.05)).exchange("POST", f"{origin.url}/deaf", Headers(), deaf)
+    leaving = asyncio.ensure_future(wire().exchange("POST", f"{origin.url}/deaf", Headers(), left))
+    while len(origin.asked) < 3:
+        await asyncio.sleep(0.001)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert closed == ["early", "deaf", "left"]
+
+
+@pytest.mark.each_loop
+async def test_an_early_answer_that_ends_with_the_connection(scripted: Scripted, wire: Wires) -> None:
+    """The end of what it sends is the end of the answer, whatever of the request it never took."""
+
+    async def refuses(exchange: Exchange) -> None:
+        exchange.writer.write(b"HTTP/1.1 413 Too Large\r\n\r\nbig")
+        exchange.writer.write_eof()
+        await asyncio.sleep(10)
+
+    origin = await scripted(refuses)
+    w = wire(Patience(1, connect_s=5, read_s=0.5))
+    reply = await w.exchange("POST", origin.url, Headers(), b"x" * 20_000_000)
+    assert (reply.head.status, await body_of(reply)) == (413, b"big")
 
 
 # What is kept
@@ -433,6 +592,7 @@ def closing_second(*, with_reset: bool = False) -> Script:
 
 @pytest.mark.parametrize("with_reset", [False, True])
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("HEAD", None), ("PUT", b"x"), ("DELETE", None)])
+@pytest.mark.each_loop
 async def test_a_kept_connection_that_was_given_up_is_replaced(
     scripted: Scripted, wire: Wires, method: str, body: bytes | None, with_reset: bool
 ) -> None:
@@ -442,6 +602,26 @@ async def test_a_kept_connection_that_was_given_up_is_replaced(
     for _ in range(3):
         await said(w, origin.url, method, body)
     assert len(origin.asked) == 5
+
+
+async def test_who_leaves_when_all_has_come_takes_nothing_from_others() -> None:
+    """The connection may be somebody else's before whoever left it has run again."""
+    transport = Mock(asyncio.Transport)
+    transport.is_closing.return_value = False
+    connection = Connection("site", 5, None, lambda connection: None)
+    with socket.socket() as plug:
+        transport.get_extra_info.side_effect = {"socket": plug}.get
+        connection.connection_made(transport)
+    leaving = asyncio.ensure_future(connection.ask(Question("GET", b"first")))
+    await asyncio.sleep(0)
+    staying = asyncio.ensure_future(connection.ask(Question("GET", b"second")))
+    connection.data_received(OK + b"content-length: 0\r\n\r\n")
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert leaving.cancelled()
+    connection.data_received(OK + b"content-length: 3\r\n\r\nabc")
+    assert [piece async for piece in (await staying).body] == [b"abc"]
+    transport.abort.assert_not_called()
 
 
 async def test_what_may_have_been_done_is_not_done_twice(scripted: Scripted, wire: Wires) -> None:
@@ -458,6 +638,7 @@ async def test_a_server_that_always_closes_is_not_asked_for_ever(scripted: Scrip
     assert len(origin.asked) == 1
 
 
+@pytest.mark.each_loop
 async def test_a_reply_that_is_closed_early_takes_its_connection_along(
     scripted: Scripted, wire: Wires
 ) -> None:
@@ -503,6 +684,7 @@ async def test_closing_a_reply_late_does_not_touch_who_uses_the_connection_now(
     assert len(set(ports(origin))) == 1
 
 
+@pytest.mark.each_loop
 async def test_no_more_connections_than_allowed_and_nobody_forgotten(scripted: Scripted, wire: Wires) -> None:
     now = most = 0
 
@@ -553,6 +735,7 @@ async def test_what_is_not_used_is_closed_after_a_while(scripted: Scripted, wire
         await ended.wait()
 
 
+@pytest.mark.each_loop
 async def test_what_a_server_says_unasked_ends_the_connection(scripted: Scripted, wire: Wires) -> None:
     async def talks(exchange: Exchange) -> None:
         await exchange.answer(body=b"ok")
@@ -567,6 +750,34 @@ async def test_what_a_server_says_unasked_ends_the_connection(scripted: Scripted
     assert len(set(ports(origin))) == 3
 
 
+@pytest.mark.each_loop
+@pytest.mark.parametrize("unasked", [OK + b"content-length: 4\r\n\r\nevil", b""], ids=["answer", "end"])
+async def test_what_came_before_the_question_is_not_the_answer(wire: Wires, unasked: bytes) -> None:
+    """Though nobody has read it yet. So nothing is lost either that may not be sent twice."""
+    loop, plugs = asyncio.get_running_loop(), []
+    answer = OK + b"content-length: 2\r\n\r\nok"
+
+    async def serve() -> None:
+        for _ in range(2):
+            plug, _ = await loop.sock_accept(door)
+            plugs.append(plug)
+            await loop.sock_recv(plug, 65536)
+            await loop.sock_sendall(plug, answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.setblocking(False)
+        serving = asyncio.ensure_future(serve())
+        w, url = wire(), f"http://127.0.0.1:{door.getsockname()[1]}/"
+        assert await said(w, url) == b"ok"
+        plugs[0].send(unasked) if unasked else plugs[0].shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(5):
+            assert await said(w, url, "POST", b"x") == b"ok"
+            await serving
+    for plug in plugs:
+        plug.close()
+
+
+@pytest.mark.each_loop
 async def test_close_ends_all_that_is_under_way(scripted: Scripted, wire: Wires) -> None:
     async def hangs(exchange: Exchange) -> None:
         if exchange.target == "/body":
@@ -620,6 +831,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.each_loop
 async def test_tls(certificate: Path, wire: Wires) -> None:
     """The name goes out in the hello; a certificate that nobody vouches for is refused."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -644,6 +856,87 @@ async def test_tls(certificate: Path, wire: Wires) -> None:
     server.close()
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.each_loop
+async def test_with_tls_only_who_says_so_has_ended_a_body(
+    certificate: Path, wire: Wires, version: ssl.TLSVersion, *, is_told: bool
+) -> None:
+    """Anybody can end the connection.  RFC 9112 §9.8. What has come before is given out all the same."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.maximum_version = version
+    size = 1_000_000
+
+    def serve(door: socket.socket) -> None:
+        for head in (OK + b"\r\n", OK + b"content-length: %d\r\n\r\n" % size) * 2:
+            plug, _ = door.accept()
+            plug.settimeout(5)
+            with context.wrap_socket(plug, server_side=True) as tls:
+                tls.recv(65536)
+                tls.sendall(head + b"x" * size)
+                if is_told:
+                    tls.settimeout(0)  # it does not wait to be told the same
+                    with contextlib.suppress(OSError):
+                        tls.unwrap()
+                tls.shutdown(socket.SHUT_WR)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(5)
+        serving = asyncio.get_running_loop().run_in_executor(None, serve, door)
+        w = wire(tls_verify=False, address="127.0.0.1")
+        # Read at once, and paused when the end comes.
+        for waits_s in (0.0, 0.03):
+            for has_end in (False, True):
+                reply = await w.exchange("GET", f"https://tls.test:{door.getsockname()[1]}/", Headers())
+                await asyncio.sleep(waits_s)
+                came, fault = 0, None
+                try:
+                    async for piece in reply.body:
+                        came += len(piece)
+                except OriginError as error:
+                    fault = error.reason
+                assert (came, fault) == (size, None if is_told or has_end else Reason.ORIGIN_CUT)
+        await serving
+
+
+@pytest.mark.each_loop
+async def test_who_leaves_when_the_handshake_is_done_leaves_nothing_behind(
+    certificate: Path, wire: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is closed by whom it belongs to: its number is soon another's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(OK + b"content-length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://tls.test:{server.sockets[0].getsockname()[1]}/"
+    w = wire(Patience(1, connect_s=5, max_connections=1), tls_verify=False, address="127.0.0.1")
+    made = Connection.connection_made
+    for _ in range(3):
+        leaving = asyncio.ensure_future(w.exchange("GET", url, Headers()))
+
+        def leaves(self: Connection, transport: asyncio.BaseTransport, leaving: Any = leaving) -> None:
+            made(self, transport)
+            leaving.cancel()
+
+        monkeypatch.setattr(Connection, "connection_made", leaves)
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert leaving.cancelled()
+        monkeypatch.setattr(Connection, "connection_made", made)
+        assert await said(w, url.replace("tls", "other"), "POST") == b"ok"
+    w.close()
+    server.close()
+    await asyncio.sleep(0.01)
+    gc.collect()
+
+
+@pytest.mark.each_loop
 async def test_tls_to_what_speaks_none(scripted: Scripted, wire: Wires) -> None:
     origin = await scripted(speaks(OK + b"content-length: 0\r\n\r\n"))
     async with asyncio.timeout(5):

@@ -136,6 +136,16 @@ def test_modes(name: str, expected: list[Any]) -> None:
     assert modes(VARIANTS[name]) == expected
 
 
+def test_an_origin_path_with_escapes_is_what_keys_begin_with() -> None:
+    text = ORIGINS.replace("region: eu-west-1", "origin_path: /our%20site") + GROUP
+    rule = '{path_pattern: "/*", mode: queue, on_status: [403, 404]}'
+    resources = stack_of(f"{text}\nbackfill: {{rules: [{rule}]}}").tree["Resources"]
+    told = resources["BucketBucket"]["Properties"]["NotificationConfiguration"]["LambdaConfigurations"]
+    assert told[0]["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "our site/"}]
+    role = json.dumps(resources["QueueConsumerRole"])
+    assert "arn:${AWS::Partition}:s3:::${BucketName}/our site/*" in role
+
+
 def test_without_a_backfill_there_is_no_queue() -> None:
     kinds = {resource["Type"] for resource in stack_of(VARIANTS["group"]).tree["Resources"].values()}
     assert "AWS::SQS::Queue" not in kinds
@@ -238,6 +248,10 @@ SEVEN = "GET, HEAD, OPTIONS, PUT, PATCH, POST, DELETE"
             ORIGINS.replace("www.example.org", "www.example.org:81") + GROUP,
             'origins.site.url: got "https://www.example.org:81", want port 80, 443 or one from 1024 for '
             "CloudFront",
+        ),
+        (
+            ORIGINS.replace(SITE, SITE[:-1] + ", custom_headers: {X-Origin-Role: primary}}") + GROUP,
+            'origins.site.custom_headers.X-Origin-Role: got "***", want none: the stack sets it itself',
         ),
         (
             ORIGINS + GROUP + "backfill: {queue: sqs, sqs: {name: fill.fifo}}",

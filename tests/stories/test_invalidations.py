@@ -160,6 +160,12 @@ async def test_refusals_are_cloudfronts(scripted: Starts, edge: Gateway) -> None
         with refused("BatchTooLarge", 413):
             await call("create_invalidation", InvalidationBatch=batch(*(f"/{n}" for n in range(3_001))))
         assert (await call("list_invalidations"))["InvalidationList"]["Quantity"] == 0
+        with refused("InvalidArgument", 400):
+            await call("list_invalidations", Marker="\0")
+    with contextlib.closing(client(e.gateway.admin.port)) as made, refused("NoSuchResource", 404):
+        await asyncio.to_thread(made.list_distributions)
+    status, told = await posted(e.gateway.admin.port, BATCH, content_encoding="gzip")
+    assert (status, "<Code>MalformedInput</Code>" in told) == (400, True)
 
 
 async def test_what_could_not_be_done_is_no_invalidation(

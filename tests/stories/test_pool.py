@@ -148,6 +148,26 @@ default_behavior:
     return build
 
 
+async def test_a_node_that_gives_up_connections_is_not_ill(farm: Build) -> None:
+    """RFC 9112 §9.3.1: it may, at any time. What may have been done is not done again for that."""
+    served: set[object] = set()
+
+    async def once_each(exchange: Exchange) -> None:
+        whom = exchange.writer.get_extra_info("peername")
+        if whom in served:
+            exchange.writer.close()
+        else:
+            served.add(whom)
+            await exchange.answer(200, b"a")
+
+    api = await farm({"a": once_each})
+    codes = [(await api.ask(method="POST", data=b"x"))[0] for _ in range(16)]
+    assert codes == [200, 502] * 8
+    (a,) = api.pool.members
+    assert (a.failures, a.state.breaker.failures) == (0, 0)
+    assert [(await api.ask())[0] for _ in range(4)] == [200] * 4
+
+
 # What is tried again.
 
 

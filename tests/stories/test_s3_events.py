@@ -162,6 +162,8 @@ async def test_what_is_no_event_is_told(scripted: Starts, edge: Gateway, monkeyp
     broken = event("a")
     broken["s3"]["object"] = {}
     assert await told(port, {"Records": [broken]}) == (400, {"error": wanted})
+    unpacked = {"error": "body: is not in its Content-Encoding"}
+    assert await told(port, b"{}", content_encoding="gzip") == (400, unpacked)
     assert await told(port, b" " * 2**20 + b" ") == (413, {"error": "body: want at most 1048576 bytes"})
 
     async def full(_: object) -> int:
@@ -184,7 +186,15 @@ TOKENS = [
     "of-the-events",
     f"Basic {base64.b64encode(b'minio:of-the-events').decode()}",
 ]
-WRONG = ["", "Bearer other", "Bearer", "Basic !", f"Basic {base64.b64encode(b'of-the-events').decode()}", "é"]
+WRONG = [
+    "",
+    "Bearer other",
+    "Bearer",
+    "Basic !",
+    "Basic é",
+    f"Basic {base64.b64encode(b'of-the-events').decode()}",
+    "é",
+]
 
 
 async def test_the_server_has_a_token_of_its_own(scripted: Starts) -> None:
