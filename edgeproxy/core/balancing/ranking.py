@@ -141,6 +141,8 @@ def p2c_ewma(fit: Sequence[NodeState], now: float, decay_s: float, random: Rando
     """
     cost = costs(fit, now, decay_s)
     lot = by_lot(fit, random)
+    if len(lot) <= _DRAWN:
+        return tuple(sorted(lot, key=lambda node: cost[node.name]))
     drawn, waiting = list(lot[:_DRAWN]), iter(lot[_DRAWN:])
     order: list[Node] = []
     while drawn:
