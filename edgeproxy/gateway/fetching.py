@@ -140,13 +140,7 @@ class Fetcher:
 
         If it might have been, the next one is fetched for everybody again.
         """
-        try:
-            reply = await self.straight(visit)
-        except OriginError as error:
-            # As with a part: what a viewer's odd conditions do must not be everybody's error.
-            if error.was_asked_nothing:
-                self._remember(visit, error)
-            raise
+        reply = await self._for_one(visit)
         reason = None
         if reply.head.status != 304:
             reason = may_store(visit.sent, reply.head, visit.behavior.cache, self._clock.now())
@@ -157,18 +151,19 @@ class Fetcher:
         return reply, reason
 
     async def part(self, visit: Visit, fetch: Fetch) -> Reply:
-        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`.
+        """The answer for this viewer alone, of which only the whole is stored.  Raises `OriginError`."""
+        reply = await self._for_one(visit)
+        self._fill_behind(visit, fetch, reply)
+        return reply
 
-        What went wrong over a viewer's odd Range is not remembered: it must not be everybody's error.
-        """
+    async def _for_one(self, visit: Visit) -> Reply:
+        """What goes wrong over a viewer's odd Range or conditions is not remembered as everybody's error."""
         try:
-            reply = await self.straight(visit)
+            return await self.straight(visit)
         except OriginError as error:
             if error.was_asked_nothing:
                 self._remember(visit, error)
             raise
-        self._fill_behind(visit, fetch, reply)
-        return reply
 
     def _remember(self, visit: Visit, error: EdgeError) -> None:
         now = self._clock.now()
