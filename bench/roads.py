@@ -59,7 +59,7 @@ ANOTHER_EACH_TIME = """
 local number = math.floor(os.time() * 100000)
 request = function()
   number = number + 1
-  return wrk.format("GET", (wrk.path:gsub("*", number)))
+  return wrk.format("GET", (wrk.path:gsub("*", string.format("%.0f", number))))
 end
 """
 
