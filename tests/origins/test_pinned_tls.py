@@ -4,15 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edgeproxy.core.balancing.nodes import Node
 from edgeproxy.core.balancing.ranking import Algorithm
@@ -22,27 +16,10 @@ from edgeproxy.core.reason import Reason
 from edgeproxy.origins.conduct import Conduct
 from edgeproxy.origins.member import Endpoint
 from edgeproxy.origins.pool import PoolOrigin
+from tests.certificates import certified
 
 NAME = "api.example"
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
-
-
-def certified(path: Path, *names: x509.GeneralName) -> Path:
-    """A key and a certificate for `names` that vouches for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.stem)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(private + certificate.public_bytes(pem))
-    return path
 
 
 class Site:
@@ -54,12 +31,10 @@ class Site:
         self.hosts: list[str] = []
         self.port = 0
 
-    def context(self, address: str, both: Path) -> ssl.SSLContext:
+    def hears(self, address: str, context: ssl.SSLContext) -> ssl.SSLContext:
         def told(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
             self.told.append((address, name))
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(both)
         context.sni_callback = told
         return context
 
@@ -71,7 +46,7 @@ class Site:
         writer.close()
 
 
-Start = Callable[[x509.GeneralName, x509.GeneralName], Awaitable[PoolOrigin]]
+Start = Callable[[str, str], Awaitable[PoolOrigin]]
 
 
 @pytest.fixture
@@ -84,14 +59,13 @@ async def started(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A pool over both servers, whose certificates are for these names; all are vouched for."""
     async with AsyncExitStack() as stack:
 
-        async def start(*names: x509.GeneralName) -> PoolOrigin:
+        async def start(*names: str) -> PoolOrigin:
             trusted = ssl.create_default_context()
             for address, name in zip((FIRST, SECOND), names, strict=True):
-                both = certified(tmp_path / f"{address}.pem", name)
+                both = tmp_path / f"{address}.pem"
+                context = site.hears(address, certified(both, name))
                 trusted.load_verify_locations(both)
-                server = await asyncio.start_server(
-                    site.serve, address, site.port, ssl=site.context(address, both)
-                )
+                server = await asyncio.start_server(site.serve, address, site.port, ssl=context)
                 stack.callback(server.close)
                 site.port = server.sockets[0].getsockname()[1]
             # What the system trusts.
@@ -114,7 +88,7 @@ async def answered_by(pool: PoolOrigin) -> tuple[str, list[str]]:
 
 
 async def test_the_name_is_told_and_checked(site: Site, started: Start) -> None:
-    pool = await started(x509.DNSName(NAME), x509.DNSName(NAME))
+    pool = await started(NAME, NAME)
     assert await answered_by(pool) == (FIRST, [f"api/api@{FIRST}=200"])
     await pool.found_at({NAME: (SECOND,)})
     assert await answered_by(pool) == (SECOND, [f"api/api@{SECOND}=200"])
@@ -124,14 +98,14 @@ async def test_the_name_is_told_and_checked(site: Site, started: Start) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [x509.DNSName("elsewhere.example"), x509.IPAddress(ip_address(FIRST))],
+    ["elsewhere.example", FIRST],
     ids=["another name", "its address"],
 )
 async def test_another_certificate_is_no_good_and_another_node_is_asked(
-    site: Site, started: Start, other: x509.GeneralName
+    site: Site, started: Start, other: str
 ) -> None:
     """RFC 9110 §4.3.4. Nothing is sent to such a server, so that any request goes elsewhere."""
-    pool = await started(other, x509.DNSName(NAME))
+    pool = await started(other, NAME)
     assert await answered_by(pool) == (SECOND, [f"api/api@{FIRST}=origin-tls", f"api/api@{SECOND}=200"])
     await pool.found_at({NAME: (FIRST,)})
     with pytest.raises(OriginError) as raised:

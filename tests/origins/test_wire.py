@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
 import gc
-import ipaddress
 import socket
 import ssl
 import struct
@@ -15,10 +13,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edgeproxy.core.errors import EdgeError, OriginError
 from edgeproxy.core.message import Headers
@@ -27,6 +21,7 @@ from edgeproxy.origins.base import Reply
 from edgeproxy.origins.connection import MAX_HEAD_BYTES, Connection, Question
 from edgeproxy.origins.connections import Patience
 from edgeproxy.origins.wire import Wire
+from tests.certificates import certified
 from tests.conftest import Exchange, Script, ScriptedOrigin
 
 Scripted = Callable[[Script], Awaitable[ScriptedOrigin]]
@@ -802,32 +797,8 @@ async def test_close_ends_all_that_is_under_way(scripted: Scripted, wire: Wires)
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Signed by itself, for `tls.test` and 127.0.0.1: key and certificate in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("tls.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
+    certified(path, "tls.test", "127.0.0.1")
     return path
 
 

@@ -1,23 +1,18 @@
 """WebSockets pass through: granted by the origin alone, carried unread, ended for both when one ends."""
 
 import asyncio
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from aiohttp import WSMsgType, web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edgeproxy.core.message import Headers, Request
 from edgeproxy.core.websocket import accept
+from tests.certificates import certified
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin, closed
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -483,29 +478,10 @@ default_behavior: {{target_origin: nodes, origin_request_policy: AllViewer}}
     assert gateway.records[0].received_bytes == 5
 
 
-def certified(folder: Path) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate that nobody vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "both.pem").write_bytes(private + certificate.public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem")
-    return context
-
-
 async def test_it_passes_to_an_origin_over_tls(edge: Edges, tmp_path: Path) -> None:
     """There no half of a connection can be closed: it ends for both, after what came before."""
     site = ScriptedOrigin(granted)
-    server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=certified(tmp_path))
+    server = await asyncio.start_server(site.serve, "127.0.0.1", 0, ssl=certified(tmp_path / "both.pem"))
     port = server.sockets[0].getsockname()[1]
     text = config(f"https://127.0.0.1:{port}").replace(
         "connection_attempts", "tls_verify: false, connection_attempts"
