@@ -140,7 +140,9 @@ class Explainer:
                     told += f"; but {failure.status} for {failure.rest_s:.0f} s more ({failure.reason})"
                     return (("cache", told), ("origins", f"none now; after that {self._origins(visit)}"))
                 waits = not visit.wishes.no_cache and not (visit.asks_for_part and entry is None)
-                if waits and self._flights.find(visit.key) is not None:
+                if waits and entry is None and self._gateway.is_for_one(visit):
+                    told += "; the last answer was not to be stored, so this request would wait for no other"
+                elif waits and self._flights.find(visit.key) is not None:
                     told += "; being fetched right now, this request would join"
                 return (("cache", told), ("origins", self._origins(visit)))
 

@@ -143,6 +143,10 @@ class Gateway:
         """The error that `visit` would get because an origin failed a moment ago."""
         return self._fetcher.failure(visit.key)
 
+    def is_for_one(self, visit: Visit) -> bool:
+        """Whether `visit` would ask for itself, as the last answer was for one viewer alone."""
+        return self._fetcher.is_for_one(visit)
+
     def refused(self, record: Record, error: EdgeError) -> Answer:
         """The answer to a request that cannot be served."""
         return from_error(record, error, self._front)

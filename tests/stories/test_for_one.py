@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from edgeproxy.core.message import Request
 from tests.conftest import Edge, Exchange, Script, ScriptedOrigin
 
 Starts = Callable[[Script], Awaitable[ScriptedOrigin]]
@@ -73,3 +74,19 @@ async def test_a_viewer_that_has_it_need_not_be_sent_it(scripted: Starts, edge: 
         answer, _ = await e.get("/x", if_none_match='"a"')
         assert answer.status == expected
     assert [exchange.field("if-none-match") for exchange in origin.asked] == [None, '"a"']
+
+
+async def test_explain_tells_it(scripted: Starts, edge: Gateway) -> None:
+    origin = await scripted(lambda exchange: exchange.answer(cache_control="no-store"))
+    e = await front(origin, edge)
+
+    async def told() -> str:
+        return (await e.gateway.app.explain(Request("GET", "/x", host="x"))).fields()["cache"]
+
+    before = await told()
+    assert before == "miss: nothing is stored under this key"
+    await e.get("/x")
+    assert (
+        await told()
+        == f"{before}; the last answer was not to be stored, so this request would wait for no other"
+    )
