@@ -18,7 +18,7 @@ from edgeproxy.core.key import (
     selected_cookies,
     selected_query,
 )
-from edgeproxy.core.message import Headers, Request
+from edgeproxy.core.message import SAFE_METHODS, Headers, Request
 from edgeproxy.core.validation import CONDITIONAL
 from edgeproxy.core.websocket import FIELDS, NEEDED
 
@@ -42,7 +42,6 @@ _OF_THE_BODY = frozenset(
 _SAYS_NOTHING = CONDITIONAL | {"via", "cdn-loop", "x-forwarded-for", "accept-encoding", "range"}
 # What asks for a part, or not at all.
 _OF_THE_VIEWER = CONDITIONAL | {"range"}
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def _is_forwarded(name: str, request: Request, key: KeyPolicy, policy: OriginReq
     if request.websocket and (name in FIELDS or name == "origin"):
         # Nobody else gets what it leads to, and by `Origin` alone servers tell whose page asks.
         return True
-    return name in ("authorization", "origin") and request.method not in _READS
+    return name in ("authorization", "origin") and request.method not in SAFE_METHODS
 
 
 def forwards_websockets(key: KeyPolicy, policy: OriginRequestPolicy) -> bool:

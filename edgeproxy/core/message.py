@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Those that change nothing, of the methods that are let in.  RFC 9110 §9.2.1."""
+
 # Fields that speak of one connection only, RFC 9110 §7.6.1; the last three are older habits.
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"

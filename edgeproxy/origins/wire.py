@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from edgeproxy.core.balancing.retrying import IDEMPOTENT_METHODS
 from edgeproxy.core.errors import OriginError
 from edgeproxy.core.message import Head, Headers
 from edgeproxy.core.reason import Reason
@@ -14,9 +15,8 @@ from edgeproxy.origins.connection import Answer, Question, StaleError
 from edgeproxy.origins.connections import Connections, Patience, Place
 from edgeproxy.origins.localhost import FarResolver, Pinned, Resolver
 
-_SAFE = frozenset({"GET", "HEAD"})
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110 §9.2.2."""
+_REPEATED = frozenset({"GET", "HEAD"})
+"""Methods of which silence is waited out more than once."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Methods of which an origin wants to know that there is none.  RFC 9110 §8.6."""
 
@@ -66,7 +66,7 @@ class Wire:
         may be sent twice; None: as its method says.  Raises `OriginError`.
         """
         if is_idempotent is None:
-            is_idempotent = method in _IDEMPOTENT
+            is_idempotent = method in IDEMPOTENT_METHODS
         if websocket:
             headers = headers.having(*SWITCH)
         try:
@@ -168,4 +168,4 @@ def _is_at_hand(body: AsyncIterable[bytes] | bytes | None) -> bool:
 def _may_repeat(error: OriginError, method: str, body: AsyncIterable[bytes] | bytes | None) -> bool:
     if error.was_asked_nothing:
         return True
-    return error.reason is Reason.ORIGIN_TIMEOUT and method in _SAFE and _is_at_hand(body)
+    return error.reason is Reason.ORIGIN_TIMEOUT and method in _REPEATED and _is_at_hand(body)

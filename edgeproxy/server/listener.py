@@ -11,7 +11,7 @@ from aiohttp import web
 from edgeproxy.app import Observers
 from edgeproxy.clock import Clock
 from edgeproxy.core.errors import EdgeError, RequestError
-from edgeproxy.core.message import Request
+from edgeproxy.core.message import SAFE_METHODS, Request
 from edgeproxy.core.reason import Reason
 from edgeproxy.gateway.answers import Answer
 from edgeproxy.gateway.gateway import Gateway
@@ -25,7 +25,6 @@ from edgeproxy.server.sockets import BACKLOG
 from edgeproxy.server.tunnel import Tunnel
 from edgeproxy.server.writing import switch, write
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LEFT = 499
 """Of a request whose viewer left before there was an answer; nginx's, which nobody is sent."""
 
@@ -99,11 +98,6 @@ class Listener:
         return left
 
     @property
-    def websockets(self) -> int:
-        """WebSockets that are open, each of which is a connection too."""
-        return len(self._tunnels)
-
-    @property
     def _under_way(self) -> int:
         running = self.active - len(self._tunnels)
         return running + (self._express.transfers if self._express is not None else 0)
@@ -120,13 +114,13 @@ class Listener:
         started = self._clock.elapsed()
         protocol = message.protocol
         assert isinstance(protocol, ViewerProtocol)
-        if message.method in _SAFE:
+        if message.method in SAFE_METHODS:
             # Who leaves wants no answer; but what may have been written is seen to its end, for what it
             # makes invalid.  RFC 9110 §9.2.1.
             protocol.given_up = _current_task().cancel
         try:
             try:
-                request = self._read(message)
+                request = self._read(message, protocol)
             except RequestError as error:
                 is_last = True
                 answer = self._refusal(message, error)
@@ -138,7 +132,7 @@ class Listener:
             record.first_byte_s = self._clock.elapsed() - record.started
             if answer.switched is not None:
                 protocol.given_up = None
-                return await self._tunnelled(answer, answer.switched, message)
+                return await self._tunnelled(answer, answer.switched, message, protocol)
             response = await write(answer, message)
             if is_last or self.is_draining:
                 response.force_close()
@@ -155,17 +149,16 @@ class Listener:
                 answer.record.duration_s = self._clock.elapsed() - answer.record.started
                 self._observers.record(answer.record)
 
-    def _read(self, message: web.BaseRequest) -> Request:
-        limits, protocol = self._limits, message.protocol
-        may_switch = isinstance(protocol, ViewerProtocol) and protocol.may_switch and not self.is_draining
+    def _read(self, message: web.BaseRequest, protocol: ViewerProtocol) -> Request:
+        limits = self._limits
+        may_switch = protocol.may_switch and not self.is_draining
         return request_from(message, limits.max_body_bytes, limits.idle_timeout_s, may_switch=may_switch)
 
     async def _tunnelled(
-        self, answer: Answer, origin: Duplex, message: web.BaseRequest
+        self, answer: Answer, origin: Duplex, message: web.BaseRequest, protocol: ViewerProtocol
     ) -> web.StreamResponse:
         """Grant the WebSocket that the origin has granted, and carry its bytes until it ends."""
-        record, limits, protocol = answer.record, self._limits, message.protocol
-        assert isinstance(protocol, ViewerProtocol)
+        record, limits = answer.record, self._limits
         record.received_bytes = 0
         try:
             response = await switch(answer, message)

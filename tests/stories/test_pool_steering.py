@@ -86,16 +86,21 @@ log: {{access: false}}
         assert (code, told.endswith('pool: got "zzz", want one of api')) == (1, True)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_hangup_reads_the_pools_anew(scripted: Starts, tmp_path: Path, workers: int) -> None:
-    go = asyncio.Event()
+def in_halves(go: asyncio.Event) -> Script:
+    """Answers "ha", and "lf" when it may."""
 
-    async def slow(exchange: Exchange) -> None:
+    async def script(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
         await go.wait()
         await exchange.send(b"lf")
 
-    a, b = await scripted(slow), await scripted(named("b"))
+    return script
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_hangup_reads_the_pools_anew(scripted: Starts, tmp_path: Path, workers: int) -> None:
+    go = asyncio.Event()
+    a, b = await scripted(in_halves(go)), await scripted(named("b"))
     text = f"""
 origins: {{api: {{type: pool, nodes: [{{url: "{a.url}", name: a}}]}}}}
 default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}
@@ -124,13 +129,7 @@ server: {{listen: '127.0.0.1:0', workers: {workers}}}
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_hangup_does_not_end_a_drain(scripted: Starts, tmp_path: Path, workers: int) -> None:
     go = asyncio.Event()
-
-    async def slow(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nha")
-        await go.wait()
-        await exchange.send(b"lf")
-
-    a = await scripted(slow)
+    a = await scripted(in_halves(go))
     text = f"""
 origins: {{api: {{type: pool, nodes: [{{url: "{a.url}", name: a}}]}}}}
 default_behavior: {{target_origin: api, cache_policy: CachingDisabled}}

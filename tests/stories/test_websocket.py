@@ -129,7 +129,7 @@ async def test_messages_come_back_as_they_were(
         await socket.ping(b"are you there")
         pong = await socket.receive()
         assert (pong.type, pong.data) == (WSMsgType.PONG, b"are you there")
-        assert gateway.gateway.listener.websockets == 1
+        assert gateway.gateway.app.tally.open_websockets == 1
     await ended(gateway)
     (record,) = gateway.records
     assert (record.status, record.reason, record.is_cut) == (101, "websocket", False)
